@@ -1,0 +1,1 @@
+"""From files to device batches, on the host: records, sources, loader, preparation, simulator."""
