@@ -1,0 +1,91 @@
+"""What every program of this folder does before its work: read flags, refuse misspelt ones, turn bad input into one line."""
+
+import difflib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags
+from ml_collections import ConfigDict
+
+from snraware_jax.errors import InputError
+
+BAD_INPUT = 2  # exit code
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Parses the flags and runs `main`; bad input ends with one line on stderr and exit code 2."""
+
+    def guarded(argv: Sequence[str]) -> int | None:
+        if len(argv) > 1:
+            return _refuse(f"{argv[1]} is not a flag; flags are written --name=value (try --help)")
+        try:
+            return main()
+        except InputError as error:
+            return _refuse(str(error))
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def _refuse(message: str) -> int:
+    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr, flush=True)
+    return BAD_INPUT
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    try:
+        check_overrides(argv)
+        return flags.FLAGS(tuple(argv))
+    except (flags.Error, InputError) as error:
+        sys.exit(_refuse(str(error).replace("flag --config.", "--config.")))
+
+
+def check_overrides(argv: Sequence[str]) -> None:
+    """Refuses `--config.FIELD=...` for a field that the configuration does not have, with the nearest one that it has.
+
+    Raises:
+      InputError: for an unknown field, or a configuration that cannot be loaded.
+    """
+    given = [argument.lstrip("-").split("=", 1) for argument in argv[1:] if argument.startswith("-")]
+    configuration = [words[1] for words in given if words[0] == "config" and len(words) == 2]
+    if not configuration:
+        return
+    fields = set(_leaves(load_config(configuration[-1])))
+    for words in given:
+        name = words[0].removeprefix("config.")
+        if words[0].startswith("config.") and name not in fields:
+            near = difflib.get_close_matches(name, sorted(fields), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"fields are {', '.join(sorted(fields))}"
+            raise InputError(f"unknown key {name}; {hint}")
+
+
+def load_config(text: str) -> ConfigDict:
+    """The configuration that `FILE.py` or `FILE.py:ARGUMENT` describes.
+
+    Raises:
+      InputError: if there is no such file, or it refuses the argument.
+    """
+    name, _, argument = text.partition(":")
+    path = Path(name)
+    if not path.is_file():
+        known = ", ".join(sorted(str(file) for file in path.parent.glob("[a-z]*.py") if file.stem != "base"))
+        raise InputError(f"{name}: no such configuration" + (f"; there are {known}" if known else ""))
+    specification = importlib.util.spec_from_file_location("config_file", path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    try:
+        return module.get_config(argument) if argument else module.get_config()
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{text}: {error}") from error
+
+
+def _leaves(config: Any, prefix: str = "") -> list[str]:
+    """The names of all fields, with dots."""
+    names = []
+    for key, value in config.items():
+        names += _leaves(value, f"{prefix}{key}.") if isinstance(value, ConfigDict) else [f"{prefix}{key}"]
+    return names

@@ -1,0 +1,56 @@
+"""Fixed test cases: clean series with noise of stated levels, the same in every run."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from snraware_jax.evaluation.in_distribution import Case
+from snraware_jax.noise import NoiseSettings, sample_key
+from snraware_jax.noise.pairs import realise
+from snraware_jax.noise.sampling import draw
+
+# an epoch that training never reaches: the noise of the tests is its own
+TEST_EPOCH = 2**31 - 1
+
+
+class Clean(Protocol):
+    """What a test case is made from; training records have these fields."""
+
+    @property
+    def sample_id(self) -> int: ...
+    @property
+    def image(self) -> np.ndarray: ...
+    @property
+    def gmaps(self) -> np.ndarray: ...
+    @property
+    def native_noise(self) -> float: ...
+
+
+def peak(image: np.ndarray) -> float:
+    """The signal that a peak SNR refers to: the 99.9th percentile of the magnitude."""
+    return float(np.percentile(np.abs(image), 99.9))
+
+
+def noisy_cases(series: Sequence[Clean], peak_snr: Sequence[float], noise: NoiseSettings, seed: int = 0) -> list[Case]:
+    """Every series at every noise level: sigma is set so that peak(clean) / noise SD before the g-map is the level.
+
+    Filters and g-map are drawn as in training, from (seed, sample id); a series whose own noise is above the level is left out.
+    """
+    make = jax.jit(realise, static_argnums=4)
+    cases = []
+    for one in series:
+        key = sample_key(seed, TEST_EPOCH, one.sample_id)
+        of_choices, of_noise = jax.random.split(key)
+        choices = draw(of_choices, noise, one.gmaps.shape[0])
+        for level in peak_snr:
+            variance = (peak(one.image) / level) ** 2 - one.native_noise**2
+            if variance <= 0:
+                continue
+            of_level = choices._replace(sigma=jnp.float32(np.sqrt(variance)))
+            noisy, target, g_map, _ = make(of_noise, one.image, one.gmaps, of_level, noise, one.native_noise)
+            arrays = (np.asarray(target), np.asarray(noisy), np.asarray(g_map))
+            cases.append(Case(f"{one.sample_id}", *arrays, level))
+    return cases

@@ -1,0 +1,77 @@
+"""One `Series` as one HDF5 file, every dataset with a checksum."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from snraware_jax.errors import InputError
+from snraware_jax.formats.atomic import replacing
+from snraware_jax.formats.series import Series
+
+KIND = "snraware series"
+
+
+def write_series(path: str | Path, series: Series) -> None:
+    """Write `image`, `g_map`, `g_maps`, `accelerations` as datasets, the rest as attributes.
+
+    Every dataset carries a fletcher32 checksum, without which a flipped bit is read back in silence. The file appears under
+    its name only when it is complete.
+    """
+    arrays = {
+        "image": np.asarray(series.image, np.complex64),
+        "g_map": np.asarray(series.g_map, np.float32),
+        "g_maps": np.asarray(series.g_maps, np.float32),
+        "accelerations": np.asarray(series.accelerations, np.int32),
+    }
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["kind"] = KIND
+        file.attrs["acceleration"] = series.acceleration
+        file.attrs["metadata"] = json.dumps(series.metadata)
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, fletcher32=True)
+
+
+def read_series(path: str | Path) -> Series:
+    """Read what `write_series` wrote.
+
+    Raises:
+      InputError: if the file is absent, damaged, not a series, or holds NaN or Inf.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file.")
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("kind") != KIND:
+                raise InputError(
+                    f"{path} is not a series in SNR units: make one with `snraware reconstruct RAW.h5 -o {path.name}`."
+                )
+            series = Series(
+                image=file["image"][()],
+                g_map=file["g_map"][()],
+                g_maps=file["g_maps"][()],
+                accelerations=tuple(int(r) for r in file["accelerations"][()]),
+                acceleration=int(file.attrs["acceleration"]),
+                metadata=json.loads(file.attrs["metadata"]),
+            )
+    except (OSError, KeyError) as error:
+        raise InputError(f"{path} is damaged or not HDF5 ({error}): make it again.") from error
+    for name in ("image", "g_map", "g_maps"):
+        require_finite(path, name, getattr(series, name))
+    return series
+
+
+def require_finite(path: str | Path, what: str, array: np.ndarray) -> None:
+    """Refuse NaN and Inf, naming the first index and how many there are.
+
+    Raises:
+      InputError: if any value is not finite.
+    """
+    bad = ~np.isfinite(array)
+    if bad.any():
+        first = tuple(int(i) for i in np.unravel_index(np.argmax(bad), bad.shape))
+        raise InputError(
+            f"{path}: {what} holds {int(bad.sum())} NaN or Inf of {bad.size} values (first: {first}): export the data again."
+        )

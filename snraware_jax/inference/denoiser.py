@@ -1,0 +1,33 @@
+"""A trained network as a function of an image and its g-map."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from snraware_jax.inference.tiles import denoise_tiled
+
+Denoiser = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def make_denoiser(
+    graphdef: nnx.GraphDef, params: Any, *, tile: tuple[int, int, int], overlap: tuple[int, int, int], batch: int = 8
+) -> Denoiser:
+    """A function (image `[T, H, W]`, g-map `[H, W]`) -> denoised `[T, H, W]`, all in SNR units.
+
+    Args:
+      graphdef, params: the network, as `nnx.split` gives it.
+      tile: T, H, W that the network sees at once; 0 is the whole axis of the image.
+      overlap: of neighbouring tiles; 0 along an axis that is not cut.
+      batch: tiles in one pass; 1 where the image is not cut.
+    """
+    apply = jax.jit(lambda x: nnx.merge(graphdef, params)(x))
+
+    def denoise(image: np.ndarray, g_map: np.ndarray) -> np.ndarray:
+        shape = tuple(size or whole for size, whole in zip(tile, image.shape, strict=True))
+        whole = shape == image.shape
+        return denoise_tiled(apply, image, g_map, tile=shape, overlap=overlap, batch=1 if whole else batch)
+
+    return denoise

@@ -1,0 +1,138 @@
+"""A series of any size through a network of one compiled tile shape: overlapping windows, blended with linear ramps."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from jax.typing import ArrayLike
+
+Apply = Callable[[np.ndarray], ArrayLike]
+
+
+class _Axis(NamedTuple):
+    """The windows along one axis: `source [n, tile]` image indices that they read, `weights [n, tile]` of their results."""
+
+    source: np.ndarray
+    weights: np.ndarray
+    overlap: int
+    size: int
+
+    def kept(self, window: int) -> tuple[slice, slice]:
+        """Which part of the image a window writes, and which part of its tile that is (its padding is dropped)."""
+        tile = self.source.shape[1]
+        start = window * (tile - self.overlap) - self.overlap
+        low, high = max(start, 0), min(start + tile, self.size)
+        return slice(low, high), slice(low - start, high - start)
+
+
+def _axis(size: int, tile: int, overlap: int) -> _Axis:
+    """Lay windows of step `tile - overlap` over an axis padded symmetrically by `overlap` and to whole steps.
+
+    The padding to whole steps is on the right. Every window weighs (k + 1) / overlap in its first and last `overlap` samples
+    and 1 between. The weights are divided by their sum over the windows here, once per axis: the sum of products over a grid of
+    windows is the product of the sums over the axes.
+    """
+    step = tile - overlap
+    right = -size % step
+    padded = np.pad(np.arange(size), (overlap, right), mode="symmetric")
+    starts = np.arange(0, size + right, step)
+    positions = starts[:, None] + np.arange(tile)  # [n, tile], in the padded axis
+
+    distance = np.arange(1, tile + 1)
+    ramp = np.minimum(1.0, np.minimum(distance, distance[::-1]) / max(overlap, 1))
+    # np.add.at would do, but in NumPy 2.4 it reads past the end of an operand that it has to broadcast
+    total = np.bincount(positions.ravel(), np.broadcast_to(ramp, positions.shape).ravel())
+    return _Axis(padded[positions], (ramp / total[positions]).astype(np.float32), overlap, size)
+
+
+def _check(image: np.ndarray, g_map: np.ndarray, tile: Sequence[int], overlap: Sequence[int], batch: int) -> None:
+    if image.ndim != 3 or 0 in image.shape:
+        raise ValueError(f"image is {image.shape}: give one series [T, H, W] with at least one pixel")
+    if g_map.shape not in (image.shape, image.shape[1:]):
+        raise ValueError(f"g-map is {g_map.shape} but the image is {image.shape}: give [H, W] or [T, H, W] of the same size")
+    if len(tile) != 3 or len(overlap) != 3:
+        raise ValueError(f"tile {tuple(tile)} and overlap {tuple(overlap)} need three numbers each: T, H, W")
+    for name, size, shared in zip("THW", tile, overlap, strict=True):
+        if not 0 <= shared < size:
+            raise ValueError(f"overlap {shared} along {name} does not fit a tile of {size}: choose 0 to {size - 1}")
+    if batch < 1:
+        raise ValueError(f"batch is {batch}: at least one tile has to go through at a time")
+
+
+def denoise_tiled(
+    apply: Apply,
+    image: np.ndarray,
+    g_map: np.ndarray,
+    *,
+    tile: tuple[int, int, int],
+    overlap: tuple[int, int, int],
+    batch: int = 4,
+) -> np.ndarray:
+    """Denoise a whole series tile by tile: out(r) = sum_k w_k(r) f(tile_k)(r) / sum_k w_k(r).
+
+    The image is continued symmetrically at its borders (repeatedly where it is smaller than a tile), tiles overlap by
+    `overlap`, and each tile's weight is the product of linear ramps along T, H, W. Beside the result only one batch of tiles is
+    held.
+
+    Args:
+      apply: the jitted network, `x [batch, t, h, w, 3]` float32 (real, imaginary, g) -> `[batch, t, h, w, 2]`. It always sees
+        this one shape: the last batch is filled up with its last tile, so it compiles once.
+      image: `[T, H, W]` complex64, SNR units.
+      g_map: `[H, W]` or `[T, H, W]` float32, dimensionless.
+      tile: extent (T, H, W) of a tile. (1, H, W) denoises frame by frame.
+      overlap: samples shared with the neighbour along (T, H, W), each less than the tile.
+      batch: tiles per call of `apply`.
+
+    Returns:
+      `[T, H, W]` complex64, SNR units.
+
+    Raises:
+      ValueError: if shapes disagree, an overlap is not less than its tile, or `apply` returns another shape.
+
+    Source: the authors' sliding window; spec/reference_behaviour.md, section 11.
+    """
+    image, g_map = np.asarray(image), np.asarray(g_map)
+    _check(image, g_map, tile, overlap, batch)
+    g_map = np.broadcast_to(g_map, image.shape)
+    axes = [_axis(*sizes) for sizes in zip(image.shape, tile, overlap, strict=True)]
+    blended = np.zeros((*image.shape, 2), np.float32)
+
+    running: tuple[list[tuple[int, ...]], ArrayLike] | None = None
+    for windows in _batches(axes, batch):
+        submitted = windows, apply(_gather(image, g_map, axes, windows, batch))
+        if running is not None:  # blended while the device works on the batch just submitted
+            _blend(blended, axes, *running)
+        running = submitted
+    assert running is not None
+    _blend(blended, axes, *running)
+    return blended.view(np.complex64)[..., 0]
+
+
+def _batches(axes: list[_Axis], batch: int) -> Iterator[list[tuple[int, ...]]]:
+    windows = list(product(*(range(len(axis.source)) for axis in axes)))
+    for first in range(0, len(windows), batch):
+        yield windows[first : first + batch]
+
+
+def _gather(image: np.ndarray, g_map: np.ndarray, axes: list[_Axis], windows: list[tuple[int, ...]], batch: int) -> np.ndarray:
+    tile = [axis.source.shape[1] for axis in axes]
+    x = np.empty((batch, *tile, 3), np.float32)
+    filled = windows + windows[-1:] * (batch - len(windows))
+    for row, window in zip(x, filled, strict=True):
+        index = np.ix_(*(axis.source[k] for axis, k in zip(axes, window, strict=True)))
+        row[..., 0], row[..., 1], row[..., 2] = np.real(image[index]), np.imag(image[index]), g_map[index]
+    return x
+
+
+def _blend(blended: np.ndarray, axes: list[_Axis], windows: list[tuple[int, ...]], output: ArrayLike) -> None:
+    tiles = np.asarray(output, np.float32)
+    expected = tuple(axis.source.shape[1] for axis in axes) + (2,)
+    if tiles.shape[1:] != expected or len(tiles) < len(windows):
+        raise ValueError(
+            f"the network returned {tiles.shape} for a batch of tiles: expected [batch, {', '.join(map(str, expected))}]"
+        )
+    for result, window in zip(tiles, windows, strict=False):
+        image_part, tile_part = zip(*(axis.kept(k) for axis, k in zip(axes, window, strict=True)), strict=True)
+        t, h, w = (axis.weights[k][part] for axis, k, part in zip(axes, window, tile_part, strict=True))
+        blended[image_part] += result[tile_part] * (t[:, None, None] * h[:, None] * w)[..., None]

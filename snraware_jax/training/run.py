@@ -1,0 +1,82 @@
+"""What a run is made of, from its configuration: network, optimiser, compiled steps, abstract state."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from snraware_jax import losses, models, optim
+from snraware_jax.noise import NoiseSettings
+from snraware_jax.training import configuration, mesh, state, step
+from snraware_jax.training.state import TrainState
+
+
+class Run(NamedTuple):
+    """The parts of a training run.
+
+    Attributes:
+      steps: the budget.
+      mesh: the devices.
+      graphdef: the network without its parameters.
+      noise: what noise is made.
+      schedule: learning rate by step.
+      abstract_state: shapes, dtypes and places of the train state.
+      initial_state: makes the state before the first step.
+      train_step, evaluation_step: pure functions, not yet compiled.
+      parameters: how many the network has.
+    """
+
+    steps: int
+    mesh: Mesh
+    graphdef: nnx.GraphDef
+    noise: NoiseSettings
+    schedule: optax.Schedule
+    abstract_state: TrainState
+    initial_state: Callable[[], TrainState]
+    train_step: Callable
+    evaluation_step: Callable
+    parameters: int
+
+
+def steps_of(config: ConfigDict, samples: int) -> int:
+    """The budget in steps: `train.steps`, or `train.epochs` over `samples` training samples."""
+    return config.train.steps or max(1, config.train.epochs * samples // config.batch_size)
+
+
+def assemble(config: ConfigDict, samples: int) -> Run:
+    """Puts a run together for a training set of `samples` samples; nothing is computed yet."""
+    steps = steps_of(config, samples)
+    devices = mesh.make_mesh(config.mesh.fsdp)
+    build = lambda: models.build(configuration.model_settings(config), seed=config.seed, dtype=jnp.dtype(config.model.dtype))
+    graphdef, shapes = nnx.split(nnx.eval_shape(build))
+    schedule = optim.one_cycle(steps, config.optimizer.lr_peak, config.optimizer.warmup)
+    optimizer = optim.build(
+        config.optimizer.name,
+        schedule,
+        beta1=config.optimizer.beta1,
+        beta2=config.optimizer.beta2,
+        weight_decay=config.optimizer.weight_decay,
+        clip_norm=config.optimizer.clip_norm,
+    )
+    initial: Callable[[], TrainState] = lambda: state.create(nnx.to_pure_dict(nnx.state(build())), optimizer)
+    abstract = jax.eval_shape(initial)
+    sharding = mesh.state_sharding(abstract, devices)
+    noise = configuration.noise_settings(config)
+    loss = losses.weighted_sum(config.loss.to_dict())
+    return Run(
+        steps=steps,
+        mesh=devices,
+        graphdef=graphdef,
+        noise=noise,
+        schedule=schedule,
+        abstract_state=jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, sharding),
+        initial_state=jax.jit(initial, out_shardings=sharding),
+        train_step=step.make_train_step(graphdef, noise, loss, optimizer, seed=config.seed, ema=config.train.ema),
+        evaluation_step=step.make_evaluation_step(graphdef),
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(shapes)),
+    )

@@ -1,0 +1,72 @@
+"""One optimisation step as one pure function: noise -> network -> losses -> gradients -> optimiser -> averages."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import Array
+
+from snraware_jax.metrics import gain_db
+from snraware_jax.models.channels import network_input, to_complex
+from snraware_jax.noise import NoiseSettings, make_pair, sample_key
+from snraware_jax.training.state import TrainState
+
+Batch = Mapping[str, Array]
+Loss = Callable[[Array, Array], tuple[Array, dict[str, Array]]]
+
+
+def noisy_pairs(batch: Batch, noise: NoiseSettings, seed: int) -> tuple[Array, Array, Array]:
+    """Noisy `[B, T, H, W]`, target `[B, T, H, W]` and g-map `[B, H, W]` of a batch, each from its sample's own key."""
+
+    def of_sample(
+        image: Array, gmaps: Array, native_noise: Array, epoch: Array, sample_id: Array
+    ) -> tuple[Array, Array, Array]:
+        return make_pair(sample_key(seed, epoch, sample_id), image, gmaps, noise, native_noise)[:3]
+
+    names = ("image", "gmaps", "native_noise", "epoch", "sample_id")
+    return jax.vmap(of_sample)(*(batch[name] for name in names))
+
+
+def make_train_step(
+    graphdef: nnx.GraphDef, noise: NoiseSettings, loss: Loss, optimizer: optax.GradientTransformation, *, seed: int, ema: float
+) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
+    """The step: (state, batch) -> (next state, metrics). Gradients that are not finite leave parameters and optimiser as they were."""
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        noisy, target, g_map = noisy_pairs(batch, noise, seed)
+        # the branch masks of stochastic depth: a stream apart from the noise of any sample
+        depth_key = jax.random.fold_in(jax.random.key(~seed & 0xFFFFFFFF), state.step)
+
+        def objective(params: Any) -> tuple[Array, tuple[dict[str, Array], Array]]:
+            output = to_complex(nnx.merge(graphdef, params)(network_input(noisy, g_map), depth_key))
+            total, terms = loss(output, target)
+            return total, (terms, output)
+
+        (total, (terms, output)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+        norm = optax.global_norm(gradients)
+        updates, moments = optimizer.update(gradients, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step)).astype(jnp.float32)
+        average = jax.tree.map(lambda slow, new: decay * slow + (1 - decay) * new, state.ema, params)
+
+        usable = jnp.isfinite(norm) & jnp.isfinite(total)
+        keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(usable, a, b), new, old)
+        following = TrainState(
+            step=state.step + 1,
+            params=keep(params, state.params),
+            optimizer=keep(moments, state.optimizer),
+            ema=keep(average, state.ema),
+            skipped=jnp.where(usable, 0, state.skipped + 1),
+        )
+        gain = jnp.mean(gain_db(noisy, output, target))
+        return following, {"loss": total, **terms, "gain_db": gain, "gradient_norm": norm, "skipped": following.skipped}
+
+    return train_step
+
+
+def make_evaluation_step(graphdef: nnx.GraphDef) -> Callable[[Any, Array, Array], Array]:
+    """The network without its random parts: (params, noisy `[B, T, H, W]`, g-map `[B, H, W]`) -> denoised `[B, T, H, W]`."""
+    return lambda params, noisy, g_map: to_complex(nnx.merge(graphdef, params)(network_input(noisy, g_map)))

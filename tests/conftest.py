@@ -1,0 +1,63 @@
+"""Fixtures shared by all tests."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# the suite runs in two processes on two cores: one thread pool each
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of goldens and real scans beside the checkout; it is not part of the repository."""
+    folder = REPOSITORY.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"needs the goldens and scans of {folder}, which are not part of the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_records(tmp_path_factory) -> Path:
+    """A folder of small records, twelve to train on and two each to validate and test."""
+    import numpy as np
+
+    from data_pipeline import records
+
+    folder = tmp_path_factory.mktemp("records")
+    t, y, x = np.mgrid[:6, :20, :24]
+
+    def record(sample_id: int, split: str) -> records.Record:
+        rng = np.random.default_rng(sample_id)
+        radius = 6 + np.cos(t + sample_id)
+        image = 60 * (np.hypot(y - 10, x - 12) < radius) * np.exp(1j * rng.uniform(-1, 1)) + 20
+        gmaps = (1 + rng.uniform(0, 1, (7, 1, 1)) * np.ones((7, 20, 24))).astype(np.float32)
+        return records.Record(sample_id, image.astype(np.complex64), gmaps, 0.0, f"subject-{sample_id}", split)
+
+    for first, (split, count) in enumerate({"train": 12, "validation": 2, "test": 2}.items()):
+        records.write_shard(folder / f"{split}.h5", [record(100 * first + i, split) for i in range(count)])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def launch(tmp_path_factory):
+    """Runs a program of launch/ as a user does: `launch("train", *flags, devices=1)` -> the running process."""
+    cache = tmp_path_factory.mktemp("compiled")
+
+    def start(program: str, *flags: str, devices: int = 1) -> subprocess.Popen:
+        environment = os.environ | {
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "JAX_COMPILATION_CACHE_DIR": str(cache),
+            "PYTHONUNBUFFERED": "1",
+        }
+        command = [sys.executable, f"launch/{program}.py", *flags]
+        return subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    return start

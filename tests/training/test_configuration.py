@@ -1,0 +1,85 @@
+"""A wrong configuration ends with one sentence that names the field and the fix, before anything is written."""
+
+import json
+
+import pytest
+
+from configs import base, hrnet_cnnt, laptop
+from launch import program
+from snraware_jax.errors import InputError
+from snraware_jax.training import configuration
+
+
+def changed(**fields):
+    config = base.get_config("quick")
+    config.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})
+    return config
+
+
+@pytest.mark.parametrize("config", [hrnet_cnnt.get_config(), hrnet_cnnt.get_config("quick"), laptop.get_config()])
+def test_shipped_configurations_are_valid(config):
+    configuration.validate(config, devices=8)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"batch_size": 12}, "batch 12 does not divide over 8 devices: --config.batch_size=16"),
+        ({"mesh__fsdp": 3}, "--config.mesh.fsdp=1"),
+        ({"optimizer__lr_peak": -1.0}, "optimizer.lr_peak"),
+        ({"optimizer__name": "sgd"}, "choose one of adamw, lion"),
+        ({"noise__sigma_min": 50.0}, "noise.sigma_min 50.0 and sigma_max 32.0"),
+        ({"noise__order": "both"}, "noise.order"),
+        ({"model__heads": 3}, "3 heads"),
+        ({"model__backbone": "unet"}, "unet"),
+        ({"model__dtype": "float17"}, "model.dtype"),
+        ({"evaluation__tile": (8, 64, 64)}, "--config.evaluation.tile=8,32,32"),
+        ({"evaluation__overlap": (8, 8, 8)}, "less overlap than tile"),
+        ({"train__steps": 0, "train__epochs": 0}, "no budget"),
+        ({"data__simulation__subjects": (8, 0, 1)}, "data.simulation.subjects"),
+        ({"loss__charbonnier": -1.0}, "loss"),
+    ],
+)
+def test_impossible_values_are_refused(fields, message):
+    with pytest.raises(InputError) as error:
+        configuration.validate(changed(**fields), devices=8)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--config.train.lr_peek=1", "unknown key train.lr_peek; did you mean optimizer.lr_peak?"),
+        ("--config.trian.steps=1", "unknown key trian.steps; did you mean train.steps?"),
+        ("--config.train=1", "unknown key train"),
+    ],
+)
+def test_misspelt_fields_are_refused_with_the_nearest_one(flag, message):
+    with pytest.raises(InputError) as error:
+        program.check_overrides(["train.py", "--config=configs/hrnet_cnnt.py:quick", flag])
+    assert message in str(error.value)
+
+
+def test_missing_configurations_are_named():
+    with pytest.raises(InputError, match="there are configs/hrnet_cnnt.py"):
+        program.load_config("configs/nothing.py")
+    with pytest.raises(InputError, match="size 'large' does not exist"):
+        program.load_config("configs/hrnet_cnnt.py:large")
+
+
+def test_a_workdir_belongs_to_one_configuration(tmp_path):
+    workdir = tmp_path / "run"
+    configuration.keep(changed(), workdir)
+    configuration.keep(changed(), workdir)
+    configuration.keep(changed(train__log_every=3), workdir)
+    with pytest.raises(InputError, match=r"made by another configuration \(seed 0 -> 1\)"):
+        configuration.keep(changed(seed=1), workdir)
+    assert json.loads((workdir / "config.json").read_text())["seed"] == 0
+    assert configuration.restore(workdir, base.get_config()).train.steps == base.get_config("quick").train.steps
+
+
+def test_a_foreign_folder_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match="not empty and not a workdir"):
+        configuration.keep(changed(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
