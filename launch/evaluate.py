@@ -9,7 +9,7 @@ Writes table.csv and one picture a noise level to OUTPUT [WORKDIR/evaluation].
 from pathlib import Path
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 
 from launch import program
 
@@ -24,6 +24,7 @@ def main() -> None:
     import jax
 
     from configs import base
+    from launch import evaluation
     from snraware_jax.errors import InputError
     from snraware_jax.training import configuration
 
@@ -36,45 +37,8 @@ def main() -> None:
         config = CONFIG.value
     jax.config.update("jax_compilation_cache_dir", str(workdir.resolve() / "compilation_cache"))
     data = Path(DATA.value or config.data.path or workdir / "data")
-    evaluate(config, workdir, data, SPLIT.value, Path(OUTPUT.value) if OUTPUT.value else workdir / "evaluation")
-
-
-def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: Path) -> None:
-    """Denoises the fixed test cases with the best parameters of WORKDIR; prints the table, writes it and the pictures.
-
-    Raises:
-      InputError: if there are no records of this split, or no usable parameters.
-    """
-    from data_pipeline.sources import ShardSource
-    from snraware_jax.evaluation import in_distribution, pictures
-    from snraware_jax.evaluation.cases import noisy_cases
-    from snraware_jax.inference.denoiser import make_denoiser
-    from snraware_jax.training import checkpoint
-    from snraware_jax.training.run import assemble
-
-    source = ShardSource(data, split)
-    run = assemble(config, 1)
-    step, params, _ = checkpoint.restore(workdir / "best", run.abstract_state.ema)
-    count = min(len(source), config.evaluation.series)
-    series = [source[i * len(source) // count] for i in range(count)]
-    cases = noisy_cases(series, config.evaluation.peak_snr, run.noise)
-    network = make_denoiser(run.graphdef, params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
-    levels = ", ".join(f"{level:g}" for level in config.evaluation.peak_snr)
-    print(
-        f"evaluate: parameters of step {step}; {count} series of the {split} split of {data}, at peak SNR {levels} (99.9th "
-        "percentile of |clean| over the noise SD before the g-map); noise drawn as in training, seed 0",
-        flush=True,
-    )
-    rows, outputs = in_distribution.evaluate(network, cases, baselines=config.evaluation.baselines)
-    print(in_distribution.table(rows), flush=True)
-    output.mkdir(parents=True, exist_ok=True)
-    in_distribution.write_csv(rows, output / "table.csv")
-    for level in config.evaluation.peak_snr:
-        of_level = [i for i, case in enumerate(cases) if case.peak_snr == level]
-        if of_level:
-            middle = of_level[len(of_level) // 2]
-            pictures.comparison(output / f"peak_snr_{level:g}.png", cases[middle], outputs[middle])
-    print(f"evaluate: table and pictures in {output}", flush=True)
+    output = Path(OUTPUT.value) if OUTPUT.value else workdir / "evaluation"
+    evaluation.evaluate(config, workdir, data, SPLIT.value, output)
 
 
 if __name__ == "__main__":

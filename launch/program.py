@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from snraware_jax.errors import InputError
@@ -19,6 +19,7 @@ def run(main: Callable[[], int | None]) -> None:
     """Parses the flags and runs `main`; bad input ends with one line on stderr and exit code 2."""
 
     def guarded(argv: Sequence[str]) -> int | None:
+        logging.set_verbosity(logging.WARNING)  # the libraries report every file that they write
         if len(argv) > 1:
             return _refuse(f"{argv[1]} is not a flag; flags are written --name=value (try --help)")
         try:

@@ -23,7 +23,7 @@ def main() -> None:
     import jax
 
     from data_pipeline.sources import ShardSource
-    from launch import evaluate
+    from launch import evaluation
     from snraware_jax.errors import InputError
     from snraware_jax.training import configuration, loop
     from snraware_jax.training.run import assemble
@@ -49,7 +49,7 @@ def main() -> None:
         flush=True,
     )
     loop.train(config, run, training, validation, workdir)
-    evaluate.evaluate(config, workdir, training.folder, "test", workdir / "evaluation")
+    evaluation.evaluate(config, workdir, training.folder, "test", workdir / "evaluation")
 
 
 def default_workdir(config_file: str) -> str:

@@ -112,11 +112,15 @@ def _summary(series: "Series") -> str:
     frames, height, width = series.image.shape
     noise = noise_beside_object(series.image)
     facts = series.metadata
+    beside = (
+        f"noise SD beside the object {noise.real:.2f} real, {noise.imaginary:.2f} imaginary ({noise.count} pixels)"
+        if noise.count
+        else "no background to measure noise in"
+    )
     return (
         f"{height} x {width}, {frames} frame{'s' if frames > 1 else ''}, {facts['coils']} coils, R = {series.acceleration}; "
         f"noise covariance of {facts['noise_samples']} samples, condition number {facts['noise_condition']:.1f}; "
-        f"g median {np.median(series.g_map):.2f}; "
-        f"noise SD beside the object {noise.real:.2f} real, {noise.imaginary:.2f} imaginary ({noise.count} pixels)"
+        f"g median {np.median(series.g_map):.2f}; {beside}"
     )
 
 

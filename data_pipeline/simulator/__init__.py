@@ -14,6 +14,7 @@ from snraware_jax.formats.scan import RawScan
 
 __all__ = ["Acquired", "Settings", "Simulated", "acquire", "from_magnitude", "simulate"]
 
+
 @dataclass(frozen=True)
 class Simulated:
     """One simulated subject.

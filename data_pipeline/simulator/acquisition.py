@@ -58,7 +58,9 @@ def acquire(
       InputError: if the object's grid is coarser than the matrix, or the object is zero everywhere.
     """
     if object_images.shape[1] < settings.matrix[0] or object_images.shape[2] < settings.matrix[1]:
-        raise InputError(f"{name}: object of {object_images.shape[1:]} is coarser than the matrix {settings.matrix}: use a finer one")
+        raise InputError(
+            f"{name}: object of {object_images.shape[1:]} is coarser than the matrix {settings.matrix}: use a finer one"
+        )
     covariance_rng, signal_rng, noise_rng = rng.spawn(3)
     ky, kx = settings.matrix
     wide = settings.oversampling * kx
@@ -67,7 +69,9 @@ def acquire(
     if not body.any():
         raise InputError(f"{name}: the object is zero everywhere: nothing to scan")
     largest = covariance_rng.uniform(*settings.noise_correlation)
-    covariance = receive.noise_covariance(covariance_rng, maps, np.minimum(body, np.median(body[body > body.mean() / 4])), largest)
+    covariance = receive.noise_covariance(
+        covariance_rng, maps, np.minimum(body, np.median(body[body > body.mean() / 4])), largest
+    )
     covariance = covariance * settings.noise_level**2
 
     kspace = sample_kspace(object_images, coil_maps, settings)
@@ -160,10 +164,8 @@ def sample_kspace(object_images: np.ndarray, coil_maps: np.ndarray, settings: Se
     ky, kx = settings.matrix
     grid = tuple(min(n, (3 * m + 1) // 2) for n, m in zip(object_images.shape[1:], settings.matrix, strict=True))
     weighted = resize(object_images, grid)[:, None] * receive.resample(coil_maps, grid)
-    padded = np.zeros((*weighted.shape[:3], settings.oversampling * grid[1]), np.complex64)
-    padded[..., centre(padded.shape[-1], grid[1])] = weighted
-    lines = transform(padded, -1)[..., centre(padded.shape[-1], settings.oversampling * kx)]
-    kspace = transform(lines, -2)[..., centre(grid[0], ky), :]
+    lines = transform(weighted, -1, pad=settings.oversampling * grid[1], keep=settings.oversampling * kx)
+    kspace = transform(lines, -2, keep=ky)
     return kspace * np.float32(np.sqrt(ky * kx / (grid[0] * grid[1])))
 
 
@@ -185,7 +187,7 @@ def combination_weights(coil_maps: np.ndarray, covariance: np.ndarray) -> np.nda
 
 def coil_images(kspace: np.ndarray, readout: int) -> np.ndarray:
     """Coil images `[..., ky, readout]` of k-space `[..., ky, kx_oversampled]`, readout oversampling removed."""
-    along_x = transform(kspace, -1, inverse=True)[..., centre(kspace.shape[-1], readout)]
+    along_x = transform(kspace, -1, inverse=True, keep=readout)
     return transform(along_x, -2, inverse=True)
 
 
@@ -214,19 +216,24 @@ def resize(images: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     if images.shape[-2:] == tuple(shape):
         return images.astype(np.complex64)
     rows, columns = shape
-    kspace = transform(images.astype(np.complex64), -1)[..., centre(images.shape[-1], columns)]
-    lines = transform(transform(kspace, -2)[..., centre(images.shape[-2], rows), :], -2, inverse=True)
+    kspace = transform(images.astype(np.complex64), -1, keep=columns)
+    lines = transform(transform(kspace, -2, keep=rows), -2, inverse=True)
     scale = np.float32(np.sqrt(rows * columns / (images.shape[-2] * images.shape[-1])))
     return transform(lines, -1, inverse=True) * scale
 
 
-def transform(x: np.ndarray, axis: int, inverse: bool = False) -> np.ndarray:
-    """Centred orthonormal Fourier transform along one axis, in the precision of `x`."""
-    one = fft.ifft if inverse else fft.fft
-    return fft.fftshift(one(fft.ifftshift(x, axis), axis=axis, norm="ortho", overwrite_x=True), axis)
+def transform(x: np.ndarray, axis: int, inverse: bool = False, pad: int | None = None, keep: int | None = None) -> np.ndarray:
+    """Centred orthonormal Fourier transform along one axis, in the precision of `x`; DC at N//2, odd and even sizes.
 
-
-def centre(size: int, part: int) -> slice:
-    """The `part` samples of `size` that keep index N//2 in the centre."""
-    start = size // 2 - part // 2
-    return slice(start, start + part)
+    Args:
+      pad: size of the transform, zeros around `x`; its own size if not given.
+      keep: central samples of the result to keep; all if not given.
+    """
+    part = lambda array, start, stop: array[(*[slice(None)] * (axis % array.ndim), slice(start, stop))]
+    size = x.shape[axis]
+    total, middle = pad or size, size // 2
+    blank = np.zeros((*x.shape[: axis % x.ndim], total - size, *x.shape[axis % x.ndim + 1 :]), x.dtype)
+    shifted = np.concatenate([part(x, middle, size), blank, part(x, 0, middle)], axis)
+    result = (fft.ifft if inverse else fft.fft)(shifted, axis=axis, norm="ortho", overwrite_x=True)
+    kept = keep or total
+    return np.concatenate([part(result, total - kept // 2, total), part(result, 0, kept - kept // 2)], axis)

@@ -56,7 +56,9 @@ class Settings:
 
     def __post_init__(self):
         if self.calibration_lines > self.matrix[0]:
-            raise InputError(f"calibration_lines {self.calibration_lines} exceed the {self.matrix[0]} lines of matrix: choose fewer")
+            raise InputError(
+                f"calibration_lines {self.calibration_lines} exceed the {self.matrix[0]} lines of matrix: choose fewer"
+            )
         if self.calibration_lines < 3 * self.acceleration + 1:
             raise InputError(
                 f"calibration_lines {self.calibration_lines} are too few for acceleration {self.acceleration}: "
@@ -107,6 +109,8 @@ def draw_card(rng: np.random.Generator, settings: Settings) -> dict:
         "rv_radius_mm": float(rng.uniform(27, 36)),
         "trabeculae": float(rng.uniform(0.2, 1.0)),
         "epicardial_fat_mm": float(rng.uniform(1, 7)),
+        "softness_mm": float(rng.uniform(0.8, 2.6)),
+        "footprint": float(rng.uniform(0.05, 0.2)),
         "band": bool(rng.random() < 0.15),
     }
 

@@ -52,5 +52,5 @@ def noisy_cases(series: Sequence[Clean], peak_snr: Sequence[float], noise: Noise
             of_level = choices._replace(sigma=jnp.float32(np.sqrt(variance)))
             noisy, target, g_map, _ = make(of_noise, one.image, one.gmaps, of_level, noise, one.native_noise)
             arrays = (np.asarray(target), np.asarray(noisy), np.asarray(g_map))
-            cases.append(Case(f"{one.sample_id}", *arrays, level))
+            cases.append(Case(f"series {one.sample_id}", *arrays, level))
     return cases

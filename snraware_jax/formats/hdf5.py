@@ -49,18 +49,31 @@ def read_series(path: str | Path) -> Series:
                     f"{path} is not a series in SNR units: make one with `snraware reconstruct RAW.h5 -o {path.name}`."
                 )
             series = Series(
-                image=file["image"][()],
-                g_map=file["g_map"][()],
-                g_maps=file["g_maps"][()],
-                accelerations=tuple(int(r) for r in file["accelerations"][()]),
-                acceleration=int(file.attrs["acceleration"]),
-                metadata=json.loads(file.attrs["metadata"]),
+                image=read_dataset(file, "image"),
+                g_map=read_dataset(file, "g_map"),
+                g_maps=read_dataset(file, "g_maps"),
+                accelerations=tuple(int(r) for r in read_dataset(file, "accelerations")),
+                acceleration=int(np.asarray(file.attrs["acceleration"])),
+                metadata=json.loads(str(file.attrs["metadata"])),
             )
     except (OSError, KeyError) as error:
         raise InputError(f"{path} is damaged or not HDF5 ({error}): make it again.") from error
     for name in ("image", "g_map", "g_maps"):
         require_finite(path, name, getattr(series, name))
     return series
+
+
+def read_dataset(file: h5py.File, name: str) -> np.ndarray:
+    """All of one dataset.
+
+    Raises:
+      KeyError: if there is none of that name.
+      OSError: if its checksum is wrong or the file is cut short.
+    """
+    item = file[name]
+    if not isinstance(item, h5py.Dataset):
+        raise KeyError(f"{name} is not a dataset")
+    return np.asarray(item[()])
 
 
 def require_finite(path: str | Path, what: str, array: np.ndarray) -> None:

@@ -14,7 +14,7 @@ from xsdata.exceptions import ConverterError, ParserError
 
 from snraware_jax.errors import InputError
 from snraware_jax.formats.atomic import replacing
-from snraware_jax.formats.hdf5 import require_finite
+from snraware_jax.formats.hdf5 import read_dataset, require_finite
 from snraware_jax.formats.scan import RawScan
 
 # of Siemens receivers; for headers that do not say
@@ -106,13 +106,13 @@ def _load(path: Path) -> tuple[ismrmrd.xsd.ismrmrdHeader, np.ndarray]:
         with h5py.File(path, "r") as file:
             if "dataset/xml" not in file or "dataset/data" not in file:
                 raise InputError(f"{path} is HDF5 but not raw MRD: it holds {sorted(file)}, not dataset/xml and dataset/data.")
-            xml, acquisitions = file["dataset/xml"][0], file["dataset/data"][()]
-    except OSError as error:
+            xml, acquisitions = read_dataset(file, "dataset/xml"), read_dataset(file, "dataset/data")
+    except (OSError, KeyError) as error:
         raise InputError(f"{path} cannot be read as HDF5 ({error}): copy or convert it again.") from error
     if not len(acquisitions):
         raise InputError(f"{path} holds 0 readouts: convert it again.")
     try:
-        return ismrmrd.xsd.CreateFromDocument(xml), acquisitions
+        return ismrmrd.xsd.CreateFromDocument(xml.ravel()[0]), acquisitions
     except (ParserError, ConverterError, TypeError) as error:
         raise InputError(f"{path}: its XML header is not an ISMRMRD header ({error}): convert it again.") from error
 
@@ -334,7 +334,7 @@ def _document(scan: RawScan) -> ismrmrd.xsd.ismrmrdHeader:
     sampled = np.flatnonzero(scan.acquired.any(axis=0))
     height, width = scan.fov_mm
 
-    def space(columns: int, extent: float) -> xsd.encodingSpaceType:
+    def space(columns: int, extent: float) -> ismrmrd.xsd.encodingSpaceType:
         return xsd.encodingSpaceType(
             matrixSize=xsd.matrixSizeType(x=columns, y=lines, z=1),
             fieldOfView_mm=xsd.fieldOfViewMm(x=extent, y=height, z=1.0),

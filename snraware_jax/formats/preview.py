@@ -34,9 +34,9 @@ def write_preview(path: str | Path, series: Series) -> None:
     figure = Figure(figsize=(13, sum(heights) + 0.7), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     figure.suptitle(_title(series), fontsize=13)
-    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
 
-    panels = top.subplots(1, wide)
+    panels = top.subplots(1, wide, squeeze=False)[0]
     magnitude = np.abs(series.image)
     grey = Normalize(0, float(np.percentile(magnitude, 99.5)))
     for axes, frame in zip(panels, frames, strict=False):
@@ -50,12 +50,13 @@ def write_preview(path: str | Path, series: Series) -> None:
 
     maps = bottom.subplots(1, len(series.accelerations), squeeze=False)[0]
     # logarithmic: g at R = 2 and at R = 8 differ tenfold; below 1/2 lies background alone
-    scale = LogNorm(0.5, max(2.0, float(np.percentile(series.g_maps, 99.5))), clip=True)
+    largest = max(2.0, float(np.percentile(series.g_maps, 99.5)))
+    scale = LogNorm(0.5, largest, clip=True)
     for axes, r, g_map in zip(maps, series.accelerations, series.g_maps, strict=True):
         shown = _show(axes, g_map, "viridis", scale)
         axes.set_title(f"g, R = {r}", fontsize=11)
     bar = _bar(bottom, shown, list(maps), "g")
-    ticks = [tick for tick in (0.5, 1, 2, 5, 10, 20, 50, 100) if tick <= scale.vmax]
+    ticks = [tick for tick in (0.5, 1, 2, 5, 10, 20, 50, 100) if tick <= largest]
     bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     bar.ax.minorticks_off()
     with replacing(path) as temporary:
@@ -85,16 +86,22 @@ def _bar(figure: "FigureBase", shown: "AxesImage", axes: "Axes | list[Axes]", un
 
 
 def _histogram(axes: "Axes", series: Series, aspect: float) -> None:
-    values = readout_detail(series.image)[:, background(series.image)]
     noise = noise_beside_object(series.image)
+    axes.set_title("noise beside the object")
+    if not noise.count:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "the object fills\nthe field of view", ha="center", va="center", transform=axes.transAxes)
+        return
+    values = readout_detail(series.image)[:, background(series.image)]
     edges = np.linspace(-4.5, 4.5, 55)
     for part, sd, label, colour in (
-        (values.real, noise.real, "real", "#1f77b4"),
-        (values.imag, noise.imaginary, "imaginary", "#ff7f0e"),
+        (np.real(values), noise.real, "real", "#1f77b4"),
+        (np.imag(values), noise.imaginary, "imaginary", "#ff7f0e"),
     ):
-        axes.hist(part.ravel(), edges, density=True, histtype="step", color=colour, lw=1.4, label=f"{label}, SD {sd:.2f}")
+        axes.hist(
+            part.ravel(), edges.tolist(), density=True, histtype="step", color=colour, lw=1.4, label=f"{label}, SD {sd:.2f}"
+        )
     axes.plot(edges, np.exp(-(edges**2) / 2) / np.sqrt(2 * np.pi), color="black", lw=1, ls="--", label="N(0, 1)")
-    axes.set_title("noise beside the object")
     axes.set_xlabel("SNR units")
     axes.set_yticks([])
     axes.set_ylim(0, 0.62)

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
 
 from snraware_jax.errors import InputError
 from snraware_jax.formats.scan import RawScan
@@ -114,7 +113,7 @@ def calibrate(scan: RawScan, accelerations: Sequence[int] = ACCELERATIONS) -> Pl
     return Plan(whitening, coil_maps, unmixing, g_map, g_maps, accelerations, scan.acceleration, condition, samples)
 
 
-def apply(plan: Plan, kspace: ArrayLike, acquired: ArrayLike) -> Array:
+def apply(plan: Plan, kspace: np.ndarray | Array, acquired: np.ndarray | Array) -> Array:
     """Image in SNR units of raw k-space under a frozen chain; linear in `kspace`.
 
     I = sum_c u_c sqrt(f_y) IFFT2(W s), f_y = ky/(number of acquired lines) of each frame, S = I/max(g, `G_FLOOR`).

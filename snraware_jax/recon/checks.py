@@ -39,7 +39,7 @@ def background(image: np.ndarray) -> np.ndarray:
     """
     local = ndimage.uniform_filter(np.mean(np.abs(image) ** 2, axis=0, dtype=np.float64), 7, mode="wrap")
     floor = np.percentile(local, 5)
-    beyond = ndimage.distance_transform_edt(local <= 10 * floor) > MARGIN
+    beyond = np.asarray(ndimage.distance_transform_edt(local <= 10 * floor)) > MARGIN
     ends = int(np.ceil(EDGE * image.shape[-1]))
     inside = np.zeros(image.shape[-1], bool)
     inside[ends : image.shape[-1] - ends] = True
@@ -65,4 +65,4 @@ def noise_beside_object(image: np.ndarray) -> BackgroundNoise:
         patches = ndimage.uniform_filter(power, PATCH, mode="constant")[dense] / fraction[dense]
         return float(np.sqrt(np.median(patches)))
 
-    return BackgroundNoise(typical(detail.real), typical(detail.imag), int(mask.sum()) * len(image))
+    return BackgroundNoise(typical(np.real(detail)), typical(np.imag(detail)), int(mask.sum()) * len(image))

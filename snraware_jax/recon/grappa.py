@@ -204,7 +204,8 @@ def _image_domain(weights: Array, coil_maps: Array, acceleration: int, kernel: t
         return total + coil_map.conj() * response, None
 
     # the acquired lines pass through unchanged: the unit tap at d = 0 of every coil
-    total = lax.scan(add_destination, coil_maps.conj(), (weights, coil_maps))[0]
+    passed = coil_maps.conj().astype(jnp.result_type(coil_maps, weights))
+    total = lax.scan(add_destination, passed, (weights, coil_maps))[0]
     return total / acceleration
 
 

@@ -40,6 +40,8 @@ def train(config: ConfigDict, run: Run, training: Sequence[Record], validation: 
     checkpoints, best = workdir / "checkpoints", workdir / "best"
     first = jax.process_index() == 0
     state, step = _restore(checkpoints, run)
+    if step >= run.steps:
+        return state
     best_gain = max((row["validation_gain_db"] for row in read_metrics(workdir / "metrics.jsonl")
                      if "validation_gain_db" in row and row["step"] <= step), default=-math.inf)  # fmt: skip
     metrics = MetricsWriter(workdir, step)

@@ -46,7 +46,7 @@ def make_train_step(
             return total, (terms, output)
 
         (total, (terms, output)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
-        norm = optax.global_norm(gradients)
+        norm = optax.tree.norm(gradients)
         updates, moments = optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step)).astype(jnp.float32)
