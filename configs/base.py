@@ -77,7 +77,7 @@ def get_config(size: str = "paper") -> ConfigDict:
     config.train.checkpoint_every = 1000
 
     config.evaluation = ConfigDict()
-    config.evaluation.peak_snr = (4.0, 8.0, 16.0)  # noise levels of the fixed test set: 99.9th percentile of |clean| over sigma
+    config.evaluation.peak_snr = (4.0, 8.0, 16.0)  # noise levels of the fixed test set: max |clean| over sigma
     config.evaluation.series = 8  # of the test set
     config.evaluation.tile = (16, 64, 64)  # T, H, W in one pass of the network; 0 is the whole axis
     config.evaluation.overlap = (8, 16, 16)

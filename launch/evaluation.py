@@ -27,8 +27,8 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
     network = make_denoiser(run.graphdef, params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
     levels = ", ".join(f"{level:g}" for level in config.evaluation.peak_snr)
     print(
-        f"evaluate: parameters of step {step}; {count} series of the {split} split of {data}, at peak SNR {levels} (99.9th "
-        "percentile of |clean| over the noise SD before the g-map); noise drawn as in training, seed 0",
+        f"evaluate: parameters of step {step}; {count} series of the {split} split of {data}, at peak SNR {levels} (max |clean| over "
+        "the noise SD before the g-map); noise drawn as in training, seed 0",
         flush=True,
     )
     rows, outputs = in_distribution.evaluate(network, cases, baselines=config.evaluation.baselines)

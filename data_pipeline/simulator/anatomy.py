@@ -324,7 +324,7 @@ def chambers_above(card: dict, shape: HeartShape, state: State) -> list[tuple[np
     return [
         (ellipsoid(right_atrium, (24 * fill, 23 * fill, 23 * fill)), "venous"),
         (ellipsoid((x - 5, y - 9, z - top - 21 * fill), (25 * fill, 21 * fill, 24 * fill)), "blood"),
-        (capsule((x, y, z), (-24, -32, top - 8), (4, -50, top + 30), 0.95 * pulse), "venous"),
+        (capsule((x, y, z), (-24, -32, top - 8), (4, -46, top + 22), 0.95 * pulse), "venous"),
         (capsule((x, y, z), (-7, -13, top - 4), (-18, -40, top + 36), pulse), "blood"),
     ]
 
@@ -383,7 +383,8 @@ class Canvas:
 
 def torso(card: dict, view: View, rng: np.random.Generator) -> list[Layer]:
     """The still part of the scene: body wall, lungs and liver with their vessels, spine, great vessels."""
-    canvas = Canvas(*wobble(view.torso, rng), view.pixel_mm, card["softness_mm"])
+    x, y = wobble(view.torso, rng)
+    canvas = Canvas(x, y, view.pixel_mm, card["softness_mm"])
     cavity = body_wall(canvas, card, rng)
     lungs(canvas, card, view.heart_centre, cavity, rng)
     if card["liver"] > 0.05:
@@ -433,8 +434,8 @@ def lungs(canvas: Canvas, card: dict, heart_centre: tuple[float, float], cavity:
     """Fat of the mediastinum, and the lungs that fill the rest of the cavity, with their vessels."""
     a, b = card["body_half_mm"]
     canvas.paint("fat", cavity)
-    middle = (heart_centre[0] * 0.35, rng.uniform(-10, 5), rng.normal(1.4, 0.15))
-    mediastinum = canvas.ellipse(*middle, 0.7 * b, rng.uniform(20, 32))
+    height, turn = rng.uniform(-10, 5), rng.normal(1.4, 0.15)
+    mediastinum = canvas.ellipse(heart_centre[0] * 0.35, height, turn, 0.7 * b, rng.uniform(20, 32))
     lung = np.maximum(cavity + rng.uniform(1, 3), 3 - mediastinum)
     lung = np.maximum(lung, 30 - np.hypot(canvas.x, canvas.y - 0.62 * b))
     canvas.paint("lung", lung)

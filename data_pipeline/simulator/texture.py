@@ -24,8 +24,8 @@ def power_law(
     k2[0, 0] = 1.0
     amplitude = (k2 + 1.0 / longest**2) ** (-exponent / 2) * np.exp(-0.5 * k2 * shortest**2)
     amplitude[0, 0] = 0.0
-    white = fft.rfft2(rng.standard_normal(shape, dtype=np.float32))
-    field = fft.irfft2(white * amplitude.astype(np.float32), s=(rows, columns))
+    white = np.asarray(fft.rfft2(rng.standard_normal(shape, dtype=np.float32)))
+    field = np.asarray(fft.irfft2(white * amplitude.astype(np.float32), s=(rows, columns)))
     return field / field.std(axis=(-2, -1), keepdims=True)
 
 

@@ -29,13 +29,8 @@ class Clean(Protocol):
     def native_noise(self) -> float: ...
 
 
-def peak(image: np.ndarray) -> float:
-    """The signal that a peak SNR refers to: the 99.9th percentile of the magnitude."""
-    return float(np.percentile(np.abs(image), 99.9))
-
-
 def noisy_cases(series: Sequence[Clean], peak_snr: Sequence[float], noise: NoiseSettings, seed: int = 0) -> list[Case]:
-    """Every series at every noise level: sigma is set so that peak(clean) / noise SD before the g-map is the level.
+    """Every series at every noise level: sigma is set so that max |clean| / noise SD before the g-map is the level.
 
     Filters and g-map are drawn as in training, from (seed, sample id); a series whose own noise is above the level is left out.
     """
@@ -46,7 +41,7 @@ def noisy_cases(series: Sequence[Clean], peak_snr: Sequence[float], noise: Noise
         of_choices, of_noise = jax.random.split(key)
         choices = draw(of_choices, noise, one.gmaps.shape[0])
         for level in peak_snr:
-            variance = (peak(one.image) / level) ** 2 - one.native_noise**2
+            variance = (np.abs(one.image).max() / level) ** 2 - one.native_noise**2
             if variance <= 0:
                 continue
             of_level = choices._replace(sigma=jnp.float32(np.sqrt(variance)))

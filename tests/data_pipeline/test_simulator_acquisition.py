@@ -1,0 +1,186 @@
+"""The simulated scanner: noise that its own noise scan whitens, a receiver filter, a truth that full sampling returns."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from data_pipeline.simulator import Settings, acquire, acquisition, coils, contrast, from_magnitude
+from snraware_jax.errors import InputError
+
+SETTINGS = Settings(matrix=(40, 48), frames=4, coils=6, calibration_lines=24, noise_readouts=256)
+
+
+def plane(settings: Settings, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A disc of texture `[T, 3 ky, 3 kx]` and coil maps around it."""
+    rng = np.random.default_rng(seed)
+    fine = tuple(3 * n for n in settings.matrix)
+    down, across = acquisition.grid_mm(fine, settings.fov_mm)
+    disc = (np.hypot(down / settings.fov_mm[0], across / settings.fov_mm[1]) < 0.35) * rng.uniform(
+        0.5, 1, (settings.frames, *fine)
+    )
+    down, across = acquisition.grid_mm((32, 32), settings.fov_mm)
+    maps = coils.sensitivities(rng, settings.coils, np.stack([across, down, 0 * down]), (230.0, 180.0))
+    return disc.astype(np.complex64), maps
+
+
+@pytest.fixture(scope="module", params=[(40, 48), (39, 47)], ids=["even", "odd"])
+def scanned(request):
+    settings = dataclasses.replace(SETTINGS, matrix=request.param)
+    images, maps = plane(settings)
+    return acquire(images, maps, settings, np.random.default_rng(5), "disc")
+
+
+def centre(size: int, part: int) -> slice:
+    """The central samples that readout oversampling removal keeps."""
+    return slice(size // 2 - part // 2, size // 2 - part // 2 + part)
+
+
+def whitening(scan) -> np.ndarray:
+    """W = sqrt(2 t_d/t_n b) L^-1 from the noise scan alone (spec/reconstruction.md, section 1)."""
+    covariance = scan.noise @ scan.noise.conj().T / (scan.noise.shape[1] - 1)
+    factor = np.sqrt(2 * scan.dwell_us / scan.noise_dwell_us * scan.bandwidth)
+    return factor * np.linalg.inv(np.linalg.cholesky(covariance.astype(np.complex128)))
+
+
+def whitened_noise(scan, noise: np.ndarray) -> np.ndarray:
+    """Whitened noise as readout images, `[C, n, kx_oversampled]`, from k-space `[..., C, lines, kx_oversampled]`."""
+    readout = acquisition.transform(noise, -1, inverse=True)
+    return np.einsum("cd,tdyx->ctyx", whitening(scan), readout).reshape(noise.shape[1], -1, noise.shape[-1])
+
+
+def test_the_noise_scan_whitens_the_imaging_noise(scanned):
+    scan = scanned.scan
+    lines = scan.acquired[0]
+    white = whitened_noise(scan, (scan.kspace - scanned.noise_free)[:, :, lines])
+    inside = white[:, :, centre(white.shape[-1], scan.readout)].reshape(len(white), -1)
+    samples = inside.shape[1]
+    covariance = inside @ inside.conj().T / samples / 2  # of unit noise: the identity
+    # standard error of the imaging samples and of the noise scan, five of them
+    error = 5 * np.sqrt(1 / samples + 1 / scan.noise.shape[1])
+    np.testing.assert_allclose(covariance, np.eye(len(white)), atol=error)
+    np.testing.assert_allclose([inside.real.std(), inside.imag.std()], 1, atol=error)
+
+
+def test_the_receiver_rolls_off_at_the_edges_alone(scanned):
+    scan = scanned.scan
+    white = whitened_noise(scan, (scan.kspace - scanned.noise_free)[:, :, scan.acquired[0]])
+    profile = np.sqrt(np.mean(np.abs(white) ** 2, axis=(0, 1)) / 2)
+    middle, wide = centre(len(profile), scan.readout), len(profile)
+    tolerance = 5 / np.sqrt(2 * white.shape[0] * white.shape[1])
+    np.testing.assert_allclose(profile[middle], 1, atol=tolerance + 0.05)
+    np.testing.assert_allclose(profile[0], 0.39, atol=tolerance)
+    assert profile[wide // 16] < 0.75
+
+
+def test_the_bandwidth_is_that_of_a_siemens_receiver(scanned):
+    assert scanned.scan.bandwidth == pytest.approx(0.793, abs=0.01)
+
+
+def test_calibration_lines_have_noise_of_their_own(scanned):
+    scan = scanned.scan
+    start, lines = scan.calibration_start, scan.calibration.shape[1]
+    both = scan.acquired[0, start : start + lines]
+    clean = scanned.noise_free[0, :, start : start + lines][:, both]
+    imaging = scan.kspace[0, :, start : start + lines][:, both] - clean
+    calibration = scan.calibration[:, both] - clean
+    np.testing.assert_allclose(calibration.std() / imaging.std(), 1, atol=0.1)
+    assert abs(np.vdot(calibration, imaging)) / (np.linalg.norm(calibration) * np.linalg.norm(imaging)) < 0.1
+
+
+def test_noise_correlation_is_as_large_as_asked():
+    settings = dataclasses.replace(SETTINGS, noise_correlation=(0.3, 0.3))
+    images, maps = plane(settings)
+    noise = acquire(images, maps, settings, np.random.default_rng(1), "disc").scan.noise
+    correlation = np.abs(np.corrcoef(noise)) - np.eye(settings.coils)
+    assert correlation.max() == pytest.approx(0.3, abs=0.04)
+
+
+def test_full_sampling_returns_the_truth():
+    """R = 1, no noise: whitened coil images combined with their own unit-norm maps are the truth."""
+    settings = dataclasses.replace(SETTINGS, acceleration=1)
+    images, maps = plane(settings)
+    acquired = acquire(images, maps, settings, np.random.default_rng(2), "disc")
+    white = np.einsum(
+        "cd,tdyx->tcyx", whitening(acquired.scan), acquisition.coil_images(acquired.noise_free, settings.matrix[1])
+    )
+    white_maps = np.einsum("cd,dyx->cyx", whitening(acquired.scan), coils.resample(maps, settings.matrix))
+    unit = white_maps / np.sqrt(np.sum(np.abs(white_maps) ** 2, axis=0))
+    combined = np.einsum("cyx,tcyx->tyx", unit.conj(), white)
+    # the noise scan knows the covariance to a per cent
+    error = np.linalg.norm(combined - acquired.truth) / np.linalg.norm(acquired.truth)
+    assert error < 0.03
+
+
+def test_truth_is_the_object_times_the_sum_of_squares():
+    settings = dataclasses.replace(SETTINGS, frames=1)
+    _, maps = plane(settings)
+    down, across = acquisition.grid_mm((120, 144), settings.fov_mm)
+    smooth = np.exp(-(down**2 + across**2) / 60**2)[None].astype(np.complex64)
+    acquired = acquire(smooth, maps, settings, np.random.default_rng(3), "blob")
+    truth = np.abs(acquired.truth[0])
+    white_maps = np.einsum("cd,dyx->cyx", whitening(acquired.scan), coils.resample(maps, settings.matrix))
+    sum_of_squares = np.sqrt(np.sum(np.abs(white_maps) ** 2, axis=0))
+    expected = np.abs(acquisition.resize(smooth, settings.matrix)[0]) * sum_of_squares
+    expected *= truth.max() / expected.max()
+    np.testing.assert_allclose(truth, expected, atol=0.02 * truth.max())
+
+
+def test_the_phase_of_the_object_is_that_of_the_truth():
+    images, maps = plane(SETTINGS)
+    plain = acquire(images, maps, SETTINGS, np.random.default_rng(4), "disc").truth
+    turned = acquire(images * np.exp(0.7j).astype(np.complex64), maps, SETTINGS, np.random.default_rng(4), "disc").truth
+    np.testing.assert_allclose(turned, plain * np.exp(0.7j), atol=1e-4 * np.abs(plain).max())
+
+
+def test_a_real_magnitude_series_keeps_its_magnitude():
+    settings = dataclasses.replace(SETTINGS, matrix=(36, 45))
+    magnitude = np.abs(acquisition.resize(plane(SETTINGS)[0], (60, 70))).astype(np.float32)
+    acquired = from_magnitude(magnitude, settings, np.random.default_rng(6), "real")
+    plain = np.abs(acquisition.resize(magnitude, settings.matrix))
+    assert np.corrcoef(plain.ravel(), np.abs(acquired.truth).ravel())[0, 1] > 0.97
+    assert np.std(np.angle(acquired.truth[plain > 0.5 * plain.max()])) > 0.1
+
+
+@pytest.mark.parametrize(("pad", "keep"), [(None, None), (20, 9), (21, 10), (13, 12)])
+@pytest.mark.parametrize("size", [12, 13], ids=["even", "odd"])
+def test_transform_pads_and_keeps_around_the_centre(size, pad, keep):
+    x = np.random.default_rng(0).standard_normal((3, size, 2)) + 0j
+    total, kept = pad or size, keep or pad or size
+    position = np.arange(size) - size // 2
+    frequency = np.arange(kept) - kept // 2
+    dft = np.exp(-2j * np.pi * np.outer(frequency, position) / total) / np.sqrt(total)
+    np.testing.assert_allclose(acquisition.transform(x, 1, pad=pad, keep=keep), np.einsum("kn,anb->akb", dft, x), atol=1e-12)
+
+
+def test_an_object_coarser_than_the_matrix_is_refused():
+    images, maps = plane(SETTINGS)
+    with pytest.raises(InputError, match="use a finer one"):
+        acquire(images[:, ::6, ::6], maps, SETTINGS, np.random.default_rng(0), "coarse")
+
+
+def test_negative_magnitudes_are_refused():
+    with pytest.raises(InputError, match="non-negative magnitudes"):
+        from_magnitude(-np.ones((2, 64, 64)), SETTINGS, np.random.default_rng(0), "negative")
+
+
+@pytest.mark.parametrize("off_resonance", [0.0, 60.0, -140.0, 250.0, -440.0])
+def test_steady_state_is_the_fixed_point_of_the_bloch_equations(off_resonance):
+    """M after a pulse, from M = R(a) [rotate and relax over TR] M, with alternating pulses, against the closed form at TE."""
+    t1, t2, tr, flip = 1100.0, 48.0, 3.0, np.deg2rad(50)
+    angle = 2e-3 * np.pi * off_resonance * tr
+
+    def free(duration: float, turn: float) -> tuple[np.ndarray, np.ndarray]:
+        e1, e2 = np.exp(-duration / t1), np.exp(-duration / t2)
+        matrix = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]]) * [[e2], [e2], [e1]]
+        return matrix, np.array([0, 0, 1 - e1])
+
+    relax, grow = free(tr, angle)
+    pulse = np.array([[np.cos(flip), 0, np.sin(flip)], [0, 1, 0], [-np.sin(flip), 0, np.cos(flip)]])
+    alternate = np.diag([-1.0, -1.0, 1.0])  # the frame turns by 180 degrees with the phase of the pulses
+    after = np.linalg.solve(np.eye(3) - pulse @ alternate @ relax, pulse @ (alternate @ grow))
+    half, half_grow = free(tr / 2, angle / 2)
+    echo = half @ after + half_grow
+
+    closed = complex(contrast.steady_state(t1, t2, 1.0, flip, tr, off_resonance))
+    assert closed == pytest.approx(complex(echo[0], echo[1]), abs=1e-9)
