@@ -1,0 +1,47 @@
+"""From a name or settings to a network."""
+
+from functools import partial
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from snraware_jax.models.denoiser import Denoiser
+from snraware_jax.models.filter_bank import FilterBank
+from snraware_jax.models.settings import ModelSettings
+from snraware_jax.models.stack import Stack
+
+
+def build(name_or_settings: str | ModelSettings, *, seed: int = 0, dtype: DTypeLike = jnp.float32) -> nnx.Module:
+    """A network with random parameters: `model(x[B, T, H, W, 3], key=None) -> [B, T, H, W, 2]`.
+
+    Split it once, then jit pure functions of its parameters:
+
+        graphdef, params = nnx.split(models.build("hrnet_cnnt"))
+        denoise = jax.jit(lambda params, x: nnx.merge(graphdef, params)(x))
+
+    Args:
+      name_or_settings: a name of `models.table2.NETWORKS`, or settings.
+      seed: of the parameters.
+      dtype: of the computation; parameters, norms, softmax and the output are float32.
+
+    Raises:
+      ValueError: if no network has this name.
+    """
+    settings = named(name_or_settings) if isinstance(name_or_settings, str) else name_or_settings
+    network = {"hrnet": Denoiser, "stack": Stack}[settings.backbone]
+    network = partial(network, settings, dtype=dtype, rngs=nnx.Rngs(seed))
+    return FilterBank(network) if settings.head == "filter_bank" else network()
+
+
+def named(name: str) -> ModelSettings:
+    """The settings of a network of Table 2.
+
+    Raises:
+      ValueError: listing the names that exist.
+    """
+    from snraware_jax.models.table2 import NETWORKS  # here, because table2 is also a program, which counts built networks
+
+    if name not in NETWORKS:
+        raise ValueError(f"no network is called {name!r}: choose one of {', '.join(NETWORKS)}")
+    return NETWORKS[name]

@@ -1,0 +1,37 @@
+"""The paper's denoiser: convolution, backbone, convolution."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jax.typing import DTypeLike
+
+from snraware_jax.models.backbones import HRNet
+from snraware_jax.models.layers import Conv
+from snraware_jax.models.settings import ModelSettings
+
+
+class Denoiser(nnx.Module):
+    """f = pre(x), b = backbone(f), y = post(b + f on the first channels); no residual on the image.
+
+    Args:
+      settings: of the backbone.
+      inputs, outputs: channels; 3 (real, imaginary, g-map) and 2 (real, imaginary) without a head.
+    """
+
+    def __init__(
+        self, settings: ModelSettings, inputs: int = 3, outputs: int = 2, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
+    ):
+        self.pre = Conv(inputs, settings.channels, dtype=dtype, rngs=rngs)
+        self.backbone = HRNet(settings, dtype=dtype, rngs=rngs)
+        self.post = Conv(self.backbone.out_channels, outputs, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Array, key: Array | None = None) -> Array:
+        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]` float32; `key` None is inference.
+
+        H and W are multiples of 2^(levels - 1), and those of `patch` where the norm is "layer".
+        """
+        features = self.pre(x)
+        b = self.backbone(features, key)
+        first = features.shape[-1]
+        b = jnp.concatenate([b[..., :first] + features, b[..., first:]], axis=-1)
+        return self.post(b).astype(jnp.float32)

@@ -1,0 +1,209 @@
+"""Layers on `[B, T, H, W, C]`: convolutions, norms, activation, resampling, stochastic depth.
+
+Modules hold parameters, float32 always; `dtype` is that of the computation. Source: spec/reference_behaviour.md, 0 and 4.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jax.typing import DTypeLike
+
+from snraware_jax.models.convolution import conv2d, conv3d, reflect_pad
+
+EPSILON = 1e-5  # of the norms
+
+
+class Conv(nnx.Module):
+    """Convolution with reflect padding; weights and bias start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+
+    Args:
+      inputs, outputs: channels.
+      taps: (3, 3) acts on frames, (3, 3, 3) on T, H, W, (3, 1, 1) on T, (1, 1) on pixels.
+      bias: whether there is one.
+      dtype: of the computation.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        taps: tuple[int, ...] = (3, 3),
+        *,
+        bias: bool = True,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        bound = 1 / math.sqrt(inputs * math.prod(taps))
+        uniform = lambda shape: jax.random.uniform(rngs.params(), shape, jnp.float32, -bound, bound)
+        self.taps = taps
+        self.dtype = jnp.dtype(dtype)
+        self.kernel = nnx.Param(uniform((*taps, inputs, outputs)))
+        self.bias = nnx.Param(uniform((outputs,))) if bias else None
+
+    def __call__(self, x: Array) -> Array:
+        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`."""
+        y = _convolve(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
+
+
+def _convolve(x: Array, kernel: Array) -> Array:
+    b, t, h, w, _ = x.shape
+    match kernel.shape[:-2]:
+        case (3, 3):
+            y = conv2d(reflect_pad(x, (-3, -2)).reshape(b * t, h + 2, w + 2, -1), kernel)
+            return y.reshape(b, t, h, w, -1)
+        case (3, 3, 3):
+            return conv3d(reflect_pad(x, (-4, -3, -2)), kernel)
+        case (3, 1, 1):
+            padded = reflect_pad(x, (-4,))
+            tap = lambda k: jnp.einsum("bthwi,io->bthwo", padded[:, k : k + t], kernel[k, 0, 0])
+            return tap(0) + tap(1) + tap(2)
+        case (1, 1):
+            return jnp.einsum("bthwi,io->bthwo", x, kernel[0, 0])
+    raise ValueError(f"taps {kernel.shape[:-2]}: choose (3, 3), (3, 3, 3), (3, 1, 1) or (1, 1)")
+
+
+def standardise(x: Array, axes: tuple[int, ...]) -> Array:
+    """(x - mean) / sqrt(variance + 1e-5) over `axes`, with the biased variance, in float32."""
+    x = x.astype(jnp.float32)
+    centred = x - jnp.mean(x, axes, keepdims=True)
+    return centred * jax.lax.rsqrt(jnp.mean(centred**2, axes, keepdims=True) + EPSILON)
+
+
+class LayerNorm(nnx.Module):
+    """Standardises every frame over H, W, C, then scales and shifts every element: y = weight * x' + bias, each `[H, W, C]`.
+
+    The affine map ties a network to the H, W that it was built for.
+    """
+
+    def __init__(self, shape: tuple[int, int, int]):
+        self.shape = shape
+        self.weight = nnx.Param(jnp.ones(shape, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(shape, jnp.float32))
+
+    def __call__(self, x: Array) -> Array:
+        """`[B, T, H, W, C]` -> the same, in the dtype of `x`.
+
+        Raises:
+          ValueError: if H, W, C are not those of the affine map.
+        """
+        if x.shape[-3:] != self.shape:
+            raise ValueError(
+                f"H, W, C are {x.shape[-3:]} but this layer norm was built for {self.shape}: "
+                "use tiles of the patch that the network was built for, or norm='instance2d'"
+            )
+        return (standardise(x, (-3, -2, -1)) * self.weight[...] + self.bias[...]).astype(x.dtype)
+
+
+def instance_norm(x: Array) -> Array:
+    """Standardises every channel of every frame over H, W; no parameters: `[B, T, H, W, C]` -> the same."""
+    return standardise(x, (-3, -2)).astype(x.dtype)
+
+
+def identity(x: Array) -> Array:
+    """x."""
+    return x
+
+
+def make_norm(kind: str, shape: tuple[int, int, int]) -> Callable[[Array], Array]:
+    """The norm called "layer", "instance2d" or "none", for frames of `shape` (H, W, C)."""
+    return LayerNorm(shape) if kind == "layer" else {"instance2d": instance_norm, "none": identity}[kind]
+
+
+class PReLU(nnx.Module):
+    """max(x, 0) + slope * min(x, 0) with one slope for all channels, 0.25 at the start."""
+
+    def __init__(self):
+        self.slope = nnx.Param(jnp.full((), 0.25, jnp.float32))
+
+    def __call__(self, x: Array) -> Array:
+        """Any shape."""
+        return jnp.where(x >= 0, x, self.slope[...].astype(x.dtype) * x)
+
+
+class Downsample(nnx.Module):
+    """Halves H and W `times` times: the four sub-images side by side as channels, mixed by a 1x1 convolution.
+
+    Sub-images by (h, w) offset: (0, 0), (1, 0), (0, 1), (1, 1).
+    """
+
+    def __init__(self, inputs: int, outputs: int, times: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
+        widths = [inputs] + [outputs] * (times - 1)
+        self.mix = nnx.List([Conv(4 * width, outputs, (1, 1), bias=False, dtype=dtype, rngs=rngs) for width in widths])
+
+    def __call__(self, x: Array) -> Array:
+        """`[B, T, H, W, inputs]` -> `[B, T, H / 2^times, W / 2^times, outputs]`."""
+        for mix in self.mix:
+            x = mix(pixel_unshuffle(x))
+        return x
+
+
+def pixel_unshuffle(x: Array) -> Array:
+    """`[B, T, H, W, C]` -> `[B, T, H/2, W/2, 4C]`: sub-images by (h, w) offset in the order (0, 0), (1, 0), (0, 1), (1, 1).
+
+    Raises:
+      ValueError: if H or W is odd.
+    """
+    b, t, h, w, c = x.shape
+    if h % 2 or w % 2:
+        raise ValueError(f"H, W are {h}, {w} where a network halves them: give sizes that its 2^(levels - 1) divides")
+    blocks = x.reshape(b, t, h // 2, 2, w // 2, 2, c)
+    return jnp.einsum("bthiwjc->bthwjic", blocks).reshape(b, t, h // 2, w // 2, 4 * c)
+
+
+def pixel_shuffle(x: Array) -> Array:
+    """The inverse of `pixel_unshuffle`: `[B, T, H, W, 4C]` -> `[B, T, 2H, 2W, C]`."""
+    b, t, h, w, c = x.shape
+    blocks = x.reshape(b, t, h, w, 2, 2, c // 4)
+    return jnp.einsum("bthwjic->bthiwjc", blocks).reshape(b, t, 2 * h, 2 * w, c // 4)
+
+
+class Upsample(nnx.Module):
+    """Doubles H and W `times` times: bilinear, then a 3x3 convolution without bias."""
+
+    def __init__(self, inputs: int, outputs: int, times: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
+        widths = [inputs] + [outputs] * (times - 1)
+        self.mix = nnx.List([Conv(width, outputs, bias=False, dtype=dtype, rngs=rngs) for width in widths])
+
+    def __call__(self, x: Array) -> Array:
+        """`[B, T, H, W, inputs]` -> `[B, T, 2^times H, 2^times W, outputs]`."""
+        for mix in self.mix:
+            x = mix(double(double(x, -3), -2))
+        return x
+
+
+def double(x: Array, axis: int) -> Array:
+    """Twice the samples along `axis`, linear, half-pixel centres, edges repeated.
+
+    y(2i) = x(i-1)/4 + 3 x(i)/4 and y(2i+1) = 3 x(i)/4 + x(i+1)/4. By slices: the gradient of `jax.image.resize` is slow on CPU.
+    """
+    axis %= x.ndim
+    size = x.shape[axis]
+    part = lambda start, stop: jax.lax.slice_in_dim(x, start, stop, axis=axis)
+    before = jnp.concatenate([part(0, 1), part(0, size - 1)], axis)
+    after = jnp.concatenate([part(1, size), part(size - 1, size)], axis)
+    pairs = jnp.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], axis + 1)
+    return pairs.reshape(*x.shape[:axis], 2 * size, *x.shape[axis + 1 :])
+
+
+def stochastic_depth(branch: Array, rate: float, key: Array | None) -> Array:
+    """In training drops the branch of a sample with probability `rate`: branch * Bernoulli(1 - rate) / (1 - rate).
+
+    Args:
+      branch: `[B, ...]`, one draw per sample.
+      rate: in [0, 1).
+      key: None in inference, where the branch stays as it is, its expectation.
+    """
+    if key is None or rate == 0:
+        return branch
+    kept = jax.random.bernoulli(key, 1 - rate, (branch.shape[0],) + (1,) * (branch.ndim - 1))
+    return branch * (kept / (1 - rate)).astype(branch.dtype)
+
+
+def split_key(key: Array | None, count: int) -> list[Array | None]:
+    """`count` keys from one, or `count` times None in inference."""
+    return [None] * count if key is None else list(jax.random.split(key, count))

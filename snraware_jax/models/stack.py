@@ -1,0 +1,52 @@
+"""A small network for small budgets: a stack of residual blocks at half resolution. Not one of the paper's."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jax.typing import DTypeLike
+
+from snraware_jax.models.layers import Conv, PReLU, pixel_shuffle, pixel_unshuffle
+from snraware_jax.models.settings import ModelSettings
+
+BLOCKS = 6
+
+
+class ResidualBlock(nnx.Module):
+    """x + temporal(PReLU(spatial(PReLU(x)))): 3x3 taps in H, W, then 3 taps in T."""
+
+    def __init__(self, channels: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
+        self.first_activation = PReLU()
+        self.spatial = Conv(channels, channels, dtype=dtype, rngs=rngs)
+        self.second_activation = PReLU()
+        self.temporal = Conv(channels, channels, (3, 1, 1), dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Array) -> Array:
+        """`[B, T, H, W, C]` -> the same."""
+        return x + self.temporal(self.second_activation(self.spatial(self.first_activation(x))))
+
+
+class Stack(nnx.Module):
+    """Pixel-unshuffle by 2, a convolution, six residual blocks, a convolution, pixel-shuffle; no norm, no attention.
+
+    Args:
+      settings: of which `channels` is used.
+      inputs, outputs: channels; 3 (real, imaginary, g-map) and 2 (real, imaginary) without a head.
+    """
+
+    def __init__(
+        self, settings: ModelSettings, inputs: int = 3, outputs: int = 2, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
+    ):
+        width = settings.channels
+        self.pre = Conv(4 * inputs, width, dtype=dtype, rngs=rngs)
+        self.blocks = nnx.List([ResidualBlock(width, dtype=dtype, rngs=rngs) for _ in range(BLOCKS)])
+        self.post = Conv(width, 4 * outputs, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Array, key: Array | None = None) -> Array:
+        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]` float32, of any size; nothing is random, so `key` is not used."""
+        del key
+        h, w = x.shape[2:4]
+        even = jnp.pad(x, ((0, 0), (0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
+        features = self.pre(pixel_unshuffle(even))
+        for block in self.blocks:
+            features = block(features)
+        return pixel_shuffle(self.post(features))[:, :, :h, :w].astype(jnp.float32)

@@ -1,0 +1,143 @@
+"""Whole networks: counts, what a call may rely on, options that must not change the result."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from snraware_jax.models import ModelSettings, build
+from snraware_jax.models.table2 import NETWORKS, parameters
+
+TINY = ModelSettings(cells="T1,C3", channels=4, heads=2, mixer_ratio=2.0, patch=(3, 8, 8))
+
+
+def inputs(*shape, seed=0):
+    noisy = jax.random.normal(jax.random.key(seed), (*shape, 2))
+    return jnp.concatenate([noisy, jnp.ones((*shape, 1))], axis=-1)
+
+
+def apply(settings, dtype=jnp.float32):
+    """(jitted call of (params, x, key), params)."""
+    graphdef, params = nnx.split(build(settings, dtype=dtype))
+    return jax.jit(lambda params, x, key=None: nnx.merge(graphdef, params)(x, key)), params
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("hrnet_cnnt_large", 54_678_304), ("hrnet_cnnt", 27_485_137), ("hrnet_conv3d", 22_815_889), ("hrnet_conv2d", 20_382_865)],
+)
+def test_parameters_of_table_2(name, count):
+    assert parameters(name) == count
+
+
+def test_table_2_is_complete_in_this_test():
+    assert set(NETWORKS) == {"hrnet_cnnt_large", "hrnet_cnnt", "hrnet_conv3d", "hrnet_conv2d"}
+
+
+def test_small_network_has_96_thousand_parameters():
+    assert 95_000 < parameters(ModelSettings(backbone="stack", head="filter_bank", channels=32)) < 97_000
+
+
+def test_three_levels_run_and_differ_from_two():
+    settings = dataclasses.replace(TINY, cells="C2", levels=3)
+    call, params = apply(settings)
+    assert call(params, inputs(1, 2, 8, 8)).shape == (1, 2, 8, 8, 2)
+    assert parameters(settings) > parameters(dataclasses.replace(settings, levels=2))
+
+
+def test_a_network_holds_nothing_but_float32_parameters():
+    _, state = nnx.split(build(TINY, dtype=jnp.bfloat16))
+    leaves = jax.tree.leaves(state, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
+    assert all(isinstance(leaf, nnx.Param) and leaf.dtype == jnp.float32 for leaf in leaves)
+
+
+def test_the_seed_decides_the_parameters():
+    first = [jax.tree.leaves(nnx.state(build(TINY, seed=seed)))[0] for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(first[0], first[1])
+    assert not np.array_equal(first[0], first[2])
+
+
+def test_bfloat16_stays_close_to_float32():
+    x = inputs(1, 3, 8, 8)
+    exact, params = apply(TINY)
+    rough, _ = apply(TINY, jnp.bfloat16)
+    expected, found = exact(params, x), rough(params, x)
+    assert found.dtype == jnp.float32
+    error = np.std(found - expected) / np.std(expected)
+    assert 1e-4 < error < 0.05  # it is bfloat16, and it is close
+
+
+def test_remat_changes_neither_value_nor_gradient():
+    x, key = inputs(2, 3, 8, 8), jax.random.key(1)
+    results = []
+    for remat in (False, True):
+        call, params = apply(dataclasses.replace(TINY, remat=remat))
+        results.append(jax.jit(jax.value_and_grad(lambda p, call=call: jnp.sum(jnp.sin(call(p, x, key)))))(params))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * (1e-3 + np.max(np.abs(b)))), *results)
+
+
+def test_remat_computes_cells_again():
+    call, params = apply(dataclasses.replace(TINY, remat=True))
+    assert "remat" in str(jax.make_jaxpr(call)(params, inputs(1, 3, 8, 8)))
+
+
+def test_training_is_random_by_sample_and_inference_is_not():
+    call, params = apply(dataclasses.replace(TINY, stochastic_depth=0.5))
+    x = jnp.repeat(inputs(1, 3, 8, 8), 6, axis=0)
+    inference = call(params, x)
+    np.testing.assert_allclose(inference, inference[:1] * np.ones((6, 1, 1, 1, 1)), atol=1e-5)
+    training = call(params, x, jax.random.key(0))
+    np.testing.assert_array_equal(training, call(params, x, jax.random.key(0)))
+    assert len({float(sample) for sample in jnp.sum(training**2, axis=(1, 2, 3, 4))}) > 1
+
+
+def test_forward_mode_through_an_evaluation():
+    """A noise map is a directional derivative: it must agree with a difference quotient."""
+    for settings in (dataclasses.replace(TINY, remat=True), ModelSettings(backbone="stack", head="filter_bank", channels=4)):
+        call, params = apply(settings)
+        x = inputs(1, 3, 8, 8)
+        direction = jax.random.normal(jax.random.key(2), x.shape).at[..., 2].set(0)
+        derivative = jax.jvp(lambda x, call=call, params=params: call(params, x), (x,), (direction,))[1]
+        quotient = (call(params, x + 1e-2 * direction) - call(params, x - 1e-2 * direction)) / 2e-2
+        np.testing.assert_allclose(derivative, quotient, atol=0.02 * np.std(derivative))
+
+
+@pytest.mark.parametrize("head", ["none", "filter_bank"])
+@pytest.mark.parametrize("size", [(1, 7, 9), (2, 6, 5)], ids=["one-frame", "odd-width"])
+def test_stack_takes_any_size(head, size):
+    call, params = apply(ModelSettings(backbone="stack", head=head, channels=4))
+    output = call(params, inputs(1, *size))
+    assert output.shape == (1, *size, 2)
+    assert np.all(np.isfinite(output))
+
+
+def test_one_frame_through_the_hrnet():
+    call, params = apply(dataclasses.replace(TINY, head="filter_bank"))
+    assert np.all(np.isfinite(call(params, inputs(1, 1, 8, 8))))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"backbone": "resnet"}, "model.backbone is 'resnet'"),
+        ({"cells": "T1S3"}, r"S3 is not a cell; these exist: T1 .*C3 .*C2"),
+        ({"cells": ""}, "nothing is not a cell"),
+        ({"heads": 48}, "does not divide the 64 channels"),
+        ({"norm": "batch"}, "choose one of layer, instance2d, none"),
+        ({"head": "skip"}, "model.head"),
+        ({"patch": (16, 63, 64)}, "multiples of 2"),
+        ({"levels": 0}, "model.levels"),
+        ({"stochastic_depth": 1.0}, "model.stochastic_depth"),
+    ],
+)
+def test_settings_name_the_field_and_the_choices(change, message):
+    with pytest.raises(ValueError, match=message):
+        ModelSettings(**change)
+
+
+def test_an_unknown_name_lists_those_that_exist():
+    with pytest.raises(ValueError, match="hrnet_cnnt_large, hrnet_cnnt"):
+        build("unet_cnnt")
