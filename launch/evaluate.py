@@ -21,8 +21,6 @@ OUTPUT = flags.DEFINE_string("output", None, "folder for the table and the pictu
 
 
 def main() -> None:
-    import jax
-
     from configs import base
     from launch import evaluation
     from snraware_jax.errors import InputError
@@ -35,7 +33,7 @@ def main() -> None:
     if CONFIG.value is not None:
         configuration.compare(CONFIG.value, workdir)
         config = CONFIG.value
-    jax.config.update("jax_compilation_cache_dir", str(workdir.resolve() / "compilation_cache"))
+    program.keep_compiled_programs(workdir / "compilation_cache")
     data = Path(DATA.value or config.data.path or workdir / "data")
     output = Path(OUTPUT.value) if OUTPUT.value else workdir / "evaluation"
     evaluation.evaluate(config, workdir, data, SPLIT.value, output)

@@ -30,6 +30,14 @@ def run(main: Callable[[], int | None]) -> None:
     app.run(guarded, flags_parser=_parse)
 
 
+def keep_compiled_programs(folder: Path) -> None:
+    """Lets a restart find what was compiled before, in `folder` unless the user has set a place (JAX_COMPILATION_CACHE_DIR)."""
+    import jax
+
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(folder.resolve()))
+
+
 def _refuse(message: str) -> int:
     print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr, flush=True)
     return BAD_INPUT
@@ -57,9 +65,15 @@ def check_overrides(argv: Sequence[str]) -> None:
     for words in given:
         name = words[0].removeprefix("config.")
         if words[0].startswith("config.") and name not in fields:
-            near = difflib.get_close_matches(name, sorted(fields), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"fields are {', '.join(sorted(fields))}"
-            raise InputError(f"unknown key {name}; {hint}")
+            raise InputError(f"unknown key {name}; {_nearest(name, fields)}")
+
+
+def _nearest(name: str, fields: set[str]) -> str:
+    """The field that was meant: of the same last word in any section, or of a similar whole name."""
+    last_words = {field.rpartition(".")[2]: field for field in sorted(fields)}
+    near = difflib.get_close_matches(name.rpartition(".")[2], last_words, n=1, cutoff=0.8)
+    meant = [last_words[word] for word in near] or difflib.get_close_matches(name, sorted(fields), n=1)
+    return f"did you mean {meant[0]}?" if meant else f"fields are {', '.join(sorted(fields))}"
 
 
 def load_config(text: str) -> ConfigDict:

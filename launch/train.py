@@ -36,7 +36,7 @@ def main() -> None:
     # given records are opened before the workdir is made: bad input leaves no trace
     sources = [ShardSource(config.data.path, split) for split in ("train", "validation")] if config.data.path else None
     configuration.keep(config, workdir)
-    jax.config.update("jax_compilation_cache_dir", str(workdir.resolve() / "compilation_cache"))
+    program.keep_compiled_programs(workdir / "compilation_cache")
     if sources is None:
         folder = simulated_data(config, workdir)
         sources = [ShardSource(folder, split) for split in ("train", "validation")]

@@ -38,7 +38,7 @@ def test_gradients_of_the_authors_code(name, golden):
     found, expected = jax.grad(loss)(jnp.asarray(golden["outputs"])), golden[f"grad/{name}_1"]
     # theirs is not smoothed: below |output| = 0.3 the perpendicular loss differs by more than (0.001 / 0.3)^2
     ours_holds = np.hypot(golden["outputs"][:, 0], golden["outputs"][:, 1])[:, None] > 0.3
-    tolerance = np.where(ours_holds, 1e-4, 0.05) * np.std(expected)
+    tolerance = np.where(ours_holds, 1e-3, 0.05) * np.std(expected)
     assert np.all(np.abs(found - expected) < tolerance)
     assert np.mean(ours_holds) > 0.9
 

@@ -11,7 +11,8 @@ from flax import nnx
 from snraware_jax.models import ModelSettings, build
 from snraware_jax.models.table2 import NETWORKS, parameters
 
-TINY = ModelSettings(cells="T1,C3", channels=4, heads=2, mixer_ratio=2.0, patch=(3, 8, 8))
+# one level compiles in a third of the time of two, which the goldens cover
+TINY = ModelSettings(cells="T1C3", channels=4, levels=1, heads=2, mixer_ratio=2.0, patch=(3, 8, 8))
 
 
 def inputs(*shape, seed=0):
@@ -41,11 +42,13 @@ def test_small_network_has_96_thousand_parameters():
     assert 95_000 < parameters(ModelSettings(backbone="stack", head="filter_bank", channels=32)) < 97_000
 
 
-def test_three_levels_run_and_differ_from_two():
-    settings = dataclasses.replace(TINY, cells="C2", levels=3)
-    call, params = apply(settings)
-    assert call(params, inputs(1, 2, 8, 8)).shape == (1, 2, 8, 8, 2)
-    assert parameters(settings) > parameters(dataclasses.replace(settings, levels=2))
+@pytest.mark.parametrize("levels", [2, 3, 4])
+def test_levels_fit_together(levels):
+    settings = ModelSettings(cells="T1,C3", channels=4, levels=levels, heads=2, patch=(3, 16, 16))
+    graphdef, params = nnx.split(nnx.eval_shape(lambda: build(settings)))
+    x = jax.ShapeDtypeStruct((1, 3, 16, 16, 3), jnp.float32)
+    output = jax.eval_shape(lambda params, x: nnx.merge(graphdef, params)(x, jax.random.key(0)), params, x)
+    assert output.shape == (1, 3, 16, 16, 2)
 
 
 def test_a_network_holds_nothing_but_float32_parameters():
@@ -74,7 +77,7 @@ def test_remat_changes_neither_value_nor_gradient():
     x, key = inputs(2, 3, 8, 8), jax.random.key(1)
     results = []
     for remat in (False, True):
-        call, params = apply(dataclasses.replace(TINY, remat=remat))
+        call, params = apply(dataclasses.replace(TINY, cells="T1", remat=remat))
         results.append(jax.jit(jax.value_and_grad(lambda p, call=call: jnp.sum(jnp.sin(call(p, x, key)))))(params))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * (1e-3 + np.max(np.abs(b)))), *results)
 
@@ -94,15 +97,21 @@ def test_training_is_random_by_sample_and_inference_is_not():
     assert len({float(sample) for sample in jnp.sum(training**2, axis=(1, 2, 3, 4))}) > 1
 
 
-def test_forward_mode_through_an_evaluation():
-    """A noise map is a directional derivative: it must agree with a difference quotient."""
+def test_forward_and_reverse_mode_through_an_evaluation():
+    """Noise maps and SURE push directions through the network: <u, J v> from the one mode is <J^T u, v> from the other."""
     for settings in (dataclasses.replace(TINY, remat=True), ModelSettings(backbone="stack", head="filter_bank", channels=4)):
         call, params = apply(settings)
-        x = inputs(1, 3, 8, 8)
-        direction = jax.random.normal(jax.random.key(2), x.shape).at[..., 2].set(0)
-        derivative = jax.jvp(lambda x, call=call, params=params: call(params, x), (x,), (direction,))[1]
-        quotient = (call(params, x + 1e-2 * direction) - call(params, x - 1e-2 * direction)) / 2e-2
-        np.testing.assert_allclose(derivative, quotient, atol=0.02 * np.std(derivative))
+        x, v, u = inputs(1, 3, 8, 8), inputs(1, 3, 8, 8, seed=1), inputs(1, 3, 8, 8, seed=2)[..., :2]
+
+        @jax.jit
+        def both(x, call=call, params=params, v=v, u=u):
+            of_x = lambda x: call(params, x)
+            pushed = jax.jvp(of_x, (x,), (v,))[1]
+            return jnp.vdot(u, pushed), jnp.vdot(jax.vjp(of_x, x)[1](u)[0], v), jnp.std(pushed)
+
+        forward, reverse, spread = both(x)
+        assert spread > 0
+        np.testing.assert_allclose(forward, reverse, rtol=1e-4, atol=1e-4 * spread * np.sqrt(u.size))
 
 
 @pytest.mark.parametrize("head", ["none", "filter_bank"])
@@ -115,7 +124,7 @@ def test_stack_takes_any_size(head, size):
 
 
 def test_one_frame_through_the_hrnet():
-    call, params = apply(dataclasses.replace(TINY, head="filter_bank"))
+    call, params = apply(dataclasses.replace(TINY, cells="C3", head="filter_bank"))
     assert np.all(np.isfinite(call(params, inputs(1, 1, 8, 8))))
 
 

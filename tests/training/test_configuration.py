@@ -30,7 +30,7 @@ def test_shipped_configurations_are_valid(config):
         ({"optimizer__name": "sgd"}, "choose one of adamw, lion"),
         ({"noise__sigma_min": 50.0}, "noise.sigma_min 50.0 and sigma_max 32.0"),
         ({"noise__order": "both"}, "noise.order"),
-        ({"model__heads": 3}, "3 heads"),
+        ({"model__heads": 3}, "model.heads 3 does not divide"),
         ({"model__backbone": "unet"}, "unet"),
         ({"model__dtype": "float17"}, "model.dtype"),
         ({"evaluation__tile": (8, 64, 64)}, "--config.evaluation.tile=8,32,32"),
