@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from data_pipeline import records, simulator
@@ -144,7 +145,14 @@ def _files(inputs: Sequence[Path]) -> Iterable[Path]:
 
 
 def _parts(file: Path) -> Iterable[int]:
-    return range(len(_anatomy(file))) if file.suffix == ".npz" else (0,)
+    """The series of a file; looks at every file before the work on the first one begins."""
+    if file.suffix == ".npz":
+        return range(len(_anatomy(file)))
+    if not h5py.is_hdf5(file):
+        raise InputError(
+            f"{file}: not an HDF5 file; give raw ISMRMRD (.h5), or anatomy (.npz) with `images[slice, frame, y, x]`"
+        )
+    return (0,)
 
 
 def _anatomy(file: Path) -> np.ndarray:

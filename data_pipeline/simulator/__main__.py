@@ -19,7 +19,9 @@ from snraware_jax.progress import Progress
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m data_pipeline.simulator", description="Writes simulated raw scans with their truth.")
+    parser = argparse.ArgumentParser(
+        prog="python -m data_pipeline.simulator", description="Writes simulated raw scans with their truth."
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder for the scans")
     parser.add_argument("--subjects", type=int, default=1, help="how many, numbered from 0 [1]")
     parser.add_argument("--seed", type=int, default=0, help="of the population [0]")

@@ -47,6 +47,7 @@ def validate(config: ConfigDict, devices: int) -> None:
       InputError: with one sentence.
     """
     require = _require
+    require(config.batch_size > 0, f"batch_size is {config.batch_size}", "give a number above 0: --config.batch_size=8")
     require(config.batch_size % devices == 0, f"batch {config.batch_size} does not divide over {devices} devices",
             f"--config.batch_size={-(-config.batch_size // devices) * devices}")  # fmt: skip
     require(devices % config.mesh.fsdp == 0, f"mesh.fsdp {config.mesh.fsdp} does not divide {devices} devices",
