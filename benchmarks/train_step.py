@@ -63,7 +63,7 @@ def main(_: list[str]) -> None:
         seconds.append(time.perf_counter() - started)
     result = {
         "benchmark": "train_step",
-        "config": flags.FLAGS["config"].config_filename,
+        "command": " ".join(sys.argv),
         "parameters": run.parameters,
         "batch": [config.batch_size, frames, height, width],
         "dtype": config.model.dtype,

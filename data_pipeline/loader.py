@@ -3,12 +3,14 @@
 The content of step s is a function of (seed, s) alone, so that a restart at step s needs no iterator state.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any, cast
 
 import grain
 import numpy as np
 
 from data_pipeline.records import Record
+from data_pipeline.sources import Source
 
 
 def crop(record: Record, patch: tuple[int, int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -22,7 +24,7 @@ def crop(record: Record, patch: tuple[int, int, int], rng: np.random.Generator) 
 
 
 def batches(
-    source: Sequence[Record],
+    source: Source,
     *,
     batch_size: int,
     patch: tuple[int, int, int],
@@ -52,7 +54,7 @@ def batches(
     if batch_size % hosts:
         raise ValueError(f"batch {batch_size} does not divide over {hosts} hosts: choose a multiple of {hosts}")
 
-    def sample(position: int, record: Record) -> dict[str, np.ndarray]:
+    def sample(position: int, record: Record) -> dict[str, Any]:
         epoch = position // len(source)
         image, gmaps = crop(record, patch, np.random.default_rng([seed, epoch, record.sample_id]))
         return {
@@ -63,7 +65,7 @@ def batches(
             "epoch": np.int32(epoch),
         }
 
-    order = grain.MapDataset.source(source).seed(seed).shuffle().repeat(None)
+    order = grain.MapDataset.source(cast(Any, source)).seed(seed).shuffle().repeat(None)
     of_host = order.map_with_index(sample).slice(slice(host, None, hosts))
     steps = of_host.batch(batch_size // hosts).slice(slice(first_step, None))
     return iter(steps.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))

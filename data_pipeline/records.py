@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -84,8 +85,8 @@ def _write(group: h5py.Group, record: Record) -> None:
     )
 
 
-def read(group: h5py.Group, where: str) -> Record:
-    """Reads and checks one record of an open shard.
+def read(group: Any, where: str) -> Record:
+    """Reads and checks one record of an open shard; `group` is an `h5py.Group` (typed loosely, as h5py's own types are unions).
 
     Raises:
       InputError: naming `where`, if a checksum does not match, a field is missing or a value is unusable.

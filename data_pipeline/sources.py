@@ -2,11 +2,19 @@
 
 import threading
 from pathlib import Path
+from typing import Protocol
 
 import h5py
 
 from data_pipeline import records
 from snraware_jax.errors import InputError
+
+
+class Source(Protocol):
+    """Records by position: the one interface of whatever holds them."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, position: int, /) -> records.Record: ...
 
 
 class ShardSource:
@@ -52,7 +60,7 @@ def _index(folder: Path, split: str) -> list[tuple[Path, str]]:
     found: dict[str, Path] = {}
     for path in shards:
         with records.open_shard(path) as file:
-            for name in file:
+            for name in map(str, file):
                 if "split" not in file[name].attrs:
                     raise InputError(
                         f"{path}, record {name}: not a training record; is this a folder of launch/prepare_data.py?"

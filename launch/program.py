@@ -34,7 +34,7 @@ def keep_compiled_programs(folder: Path) -> None:
     """Lets a restart find what was compiled before, in `folder` unless the user has set a place (JAX_COMPILATION_CACHE_DIR)."""
     import jax
 
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(folder.resolve()))
 
 
@@ -57,15 +57,22 @@ def check_overrides(argv: Sequence[str]) -> None:
     Raises:
       InputError: for an unknown field, or a configuration that cannot be loaded.
     """
-    given = [argument.lstrip("-").split("=", 1) for argument in argv[1:] if argument.startswith("-")]
-    configuration = [words[1] for words in given if words[0] == "config" and len(words) == 2]
-    if not configuration:
+    text = config_text(argv)
+    if not text:
         return
-    fields = set(_leaves(load_config(configuration[-1])))
+    fields = set(_leaves(load_config(text)))
+    given = [argument.lstrip("-").split("=", 1) for argument in argv[1:] if argument.startswith("-")]
     for words in given:
         name = words[0].removeprefix("config.")
         if words[0].startswith("config.") and name not in fields:
             raise InputError(f"unknown key {name}; {_nearest(name, fields)}")
+
+
+def config_text(argv: Sequence[str] | None = None) -> str:
+    """What --config says on the command line, "configs/hrnet_cnnt.py:quick"; empty if it is not given."""
+    words = " ".join((argv or sys.argv)[1:]).replace("--config ", "--config=").split()
+    given = [word.partition("=")[2] for word in words if word.startswith(("--config=", "-config="))]
+    return given[-1] if given else ""
 
 
 def _nearest(name: str, fields: set[str]) -> str:

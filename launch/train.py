@@ -16,7 +16,6 @@ from launch import program
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "FILE.py or FILE.py:quick; --config.FIELD=value changes a field")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of this run [runs/CONFIG]")
-FLAGS = flags.FLAGS
 
 
 def main() -> None:
@@ -32,7 +31,7 @@ def main() -> None:
         raise InputError("which configuration? --config=configs/hrnet_cnnt.py:quick, for example")
     config = CONFIG.value
     configuration.validate(config, jax.device_count())
-    workdir = Path(WORKDIR.value or default_workdir(FLAGS["config"].config_filename))
+    workdir = Path(WORKDIR.value or default_workdir(program.config_text()))
     # given records are opened before the workdir is made: bad input leaves no trace
     sources = [ShardSource(config.data.path, split) for split in ("train", "validation")] if config.data.path else None
     configuration.keep(config, workdir)

@@ -26,8 +26,8 @@ def make_denoiser(
     apply = jax.jit(lambda x: nnx.merge(graphdef, params)(x))
 
     def denoise(image: np.ndarray, g_map: np.ndarray) -> np.ndarray:
-        shape = tuple(size or whole for size, whole in zip(tile, image.shape, strict=True))
-        whole = shape == image.shape
-        return denoise_tiled(apply, image, g_map, tile=shape, overlap=overlap, batch=1 if whole else batch)
+        frames, height, width = (size or whole for size, whole in zip(tile, image.shape, strict=True))
+        shape = (frames, height, width)
+        return denoise_tiled(apply, image, g_map, tile=shape, overlap=overlap, batch=1 if shape == image.shape else batch)
 
     return denoise

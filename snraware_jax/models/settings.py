@@ -61,8 +61,8 @@ class ModelSettings:
             raise ValueError(f"model.levels is {self.levels}: give 1 or more")
         if not 0 <= self.stochastic_depth < 1:
             raise ValueError(f"model.stochastic_depth is {self.stochastic_depth}: give a probability in [0, 1)")
-        if self.mixer_ratio < 0:
-            raise ValueError(f"model.mixer_ratio is {self.mixer_ratio}: give a factor above 0, or 0 for no mixer")
+        if self.mixer_ratio and self.mixer_ratio * self.channels < 1:
+            raise ValueError(f"model.mixer_ratio is {self.mixer_ratio}: give at least 1 / channels, or 0 for no mixer")
         cells = [cell for level in range(self.levels) for cell in self.cells_of_level(level)]
         if "T1" in cells and (self.heads < 1 or self.channels % self.heads):
             raise ValueError(f"model.heads {self.heads} does not divide the {self.channels} channels: choose a divisor")

@@ -93,7 +93,8 @@ def validate(config: ConfigDict, devices: int) -> None:
                 f"data.patch {config.data.patch} in H, W, to which a layer norm ties the network",
                 f"--config.evaluation.tile={','.join(map(str, config.data.patch))}")  # fmt: skip
     try:
-        noise_settings(config), model_settings(config)
+        noise_settings(config)
+        model_settings(config)
     except (ValueError, TypeError) as error:
         raise InputError(str(error)) from error
 

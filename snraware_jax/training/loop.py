@@ -2,17 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
 from data_pipeline import loader
-from data_pipeline.records import Record
+from data_pipeline.sources import Source
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import pictures
 from snraware_jax.metrics import gain_db
@@ -27,7 +28,7 @@ MOST_SKIPPED = 10  # steps in a row with gradients that are not finite before th
 VALIDATION_EPOCH = 2**30  # an epoch that training never reaches: validation noise is its own, and always the same
 
 
-def train(config: ConfigDict, run: Run, training: Sequence[Record], validation: Sequence[Record], workdir: Path) -> TrainState:
+def train(config: ConfigDict, run: Run, training: Source, validation: Source, workdir: Path) -> TrainState:
     """Trains from the newest checkpoint of WORKDIR, or from the start, to the end of the budget.
 
     Writes checkpoints, best (the averaged parameters with the highest validation gain), metrics.jsonl, samples/*.png and
@@ -107,7 +108,7 @@ def _restore(checkpoints: Path, run: Run) -> tuple[TrainState, int]:
     return state, step
 
 
-def _batches(config: ConfigDict, run: Run, source: Sequence[Record], step: int) -> Iterator[dict[str, Array]]:
+def _batches(config: ConfigDict, run: Run, source: Source, step: int) -> Iterator[dict[str, Array]]:
     host_batches = loader.batches(
         source,
         batch_size=config.batch_size,
@@ -122,7 +123,7 @@ def _batches(config: ConfigDict, run: Run, source: Sequence[Record], step: int) 
 
 
 def _validation(
-    config: ConfigDict, run: Run, source: Sequence[Record]
+    config: ConfigDict, run: Run, source: Source
 ) -> Callable[[Any], tuple[float, tuple[np.ndarray, ...]]]:
     """A function of the parameters: gain in dB over a fixed batch of held-out patches, and one of them for a picture."""
     batch = next(loader.batches(source, batch_size=config.batch_size, patch=config.data.patch, seed=0, threads=1))
@@ -147,7 +148,7 @@ def _validation(
 
 def _row(run: Run, step: int, figures: dict[str, Array]) -> dict[str, Any]:
     values = {name: float(value) for name, value in figures.items()}
-    return {"step": step, **values, "learning_rate": float(run.schedule(step - 1))}
+    return {"step": step, **values, "learning_rate": float(jnp.asarray(run.schedule(step - 1)))}
 
 
 def _stop_if_stuck(row: dict[str, Any]) -> None:

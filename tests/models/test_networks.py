@@ -139,6 +139,7 @@ def test_one_frame_through_the_hrnet():
         ({"head": "skip"}, "model.head"),
         ({"patch": (16, 63, 64)}, "multiples of 2"),
         ({"levels": 0}, "model.levels"),
+        ({"mixer_ratio": -1.0}, "model.mixer_ratio"),
         ({"stochastic_depth": 1.0}, "model.stochastic_depth"),
     ],
 )
