@@ -96,10 +96,10 @@ def get_config(size: str = "paper") -> ConfigDict:
 def quick(config: ConfigDict) -> None:
     """Small enough that 2 CPU cores simulate, train and evaluate in minutes; the structure stays that of the paper."""
     config.batch_size = 8
-    config.data.patch = (8, 32, 32)
-    config.data.simulation.update(subjects=(40, 4, 6), matrix=(96, 128), frames=16, coils=8, calibration_lines=32)
+    config.data.patch = (8, 24, 24)
+    config.data.simulation.update(subjects=(24, 4, 4), matrix=(96, 128), frames=16, coils=8, calibration_lines=32)
     config.noise.update(sigma_min=0.8, sigma_distribution="log_uniform")
     config.model.update(channels=8, heads=8, mixer_ratio=2.0, stochastic_depth=0.0, remat=False, dtype="float32")
     config.optimizer.update(name="adamw", lr_peak=3e-3, beta1=0.9, beta2=0.99, warmup=0.1)
-    config.train.update(steps=600, ema=0.99, log_every=20, evaluate_every=150, checkpoint_every=150)
-    config.evaluation.update(series=6, tile=(8, 32, 32), overlap=(4, 8, 8))
+    config.train.update(steps=150, ema=0.98, log_every=10, evaluate_every=50, checkpoint_every=50)
+    config.evaluation.update(series=4, tile=(16, 24, 24), overlap=(0, 8, 8))

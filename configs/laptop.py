@@ -14,6 +14,7 @@ def get_config() -> ConfigDict:
     config = base.get_config("quick")
     config.model.update(backbone="stack", cells="", channels=32, levels=1, heads=1, norm="none", head="filter_bank")
     config.evaluation.update(tile=(0, 0, 0), overlap=(0, 0, 0))
-    config.data.simulation.subjects = (64, 4, 6)
-    config.train.steps = 1400
+    config.data.patch = (8, 32, 32)
+    config.data.simulation.subjects = (48, 4, 4)
+    config.train.update(steps=800, evaluate_every=200, checkpoint_every=200)
     return config

@@ -33,7 +33,7 @@ def test_shipped_configurations_are_valid(config):
         ({"model__heads": 3}, "model.heads 3 does not divide"),
         ({"model__backbone": "unet"}, "unet"),
         ({"model__dtype": "float17"}, "model.dtype"),
-        ({"evaluation__tile": (8, 64, 64)}, "--config.evaluation.tile=8,32,32"),
+        ({"evaluation__tile": (8, 64, 64)}, "--config.evaluation.tile=8,24,24"),
         ({"evaluation__overlap": (8, 8, 8)}, "less overlap than tile"),
         ({"train__steps": 0, "train__epochs": 0}, "no budget"),
         ({"data__simulation__subjects": (8, 0, 1)}, "data.simulation.subjects"),
