@@ -4,7 +4,7 @@ All are means over the elements, so none depends on the size of a batch or patch
 |x|_s = sqrt(|x|^2 + 1e-6), so that values and gradients are finite where an image is 0; the smoothing of 1e-3 is far below
 the unit noise. `models.channels.to_complex` makes an image of a network's two channels.
 
-Source: the paper, Methods (loss); spec/reference_behaviour.md, 7.
+Source: the paper, Methods (loss), as the authors' code does it.
 """
 
 from collections.abc import Callable, Mapping

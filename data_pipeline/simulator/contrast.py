@@ -13,7 +13,7 @@ INFLOW = 1.75  # fresh spins that enter the slice carry more than the steady sta
 
 
 class Tissue(NamedTuple):
-    """T1 and T2 in ms at 1.5 T and 3 T, proton density; spec/simulator.md, section 3."""
+    """T1 and T2 in ms at 1.5 T and 3 T, proton density: starting values from reviews of the field."""
 
     t1: tuple[float, float]
     t2: tuple[float, float]

@@ -78,7 +78,7 @@ def stream(seed: int, subject: int, name: str) -> np.random.Generator:
 def draw_card(rng: np.random.Generator, settings: Settings) -> dict:
     """Draws one subject and the view of it: JSON values only, lengths in mm, angles in degrees, fractions of the RR interval.
 
-    Ranges: spec/simulator.md, section 1 (left ventricle 80-260 ml, wall 6-12 mm and 12-20 mm when hypertrophic, EF 20-75 %).
+    Ranges: left ventricle 80-260 ml, wall 6-12 mm (12-20 mm when hypertrophic), EF 20-75 %.
     """
     hypertrophic, dilated, defect = rng.random(3) < (0.12, 0.12, 0.25)
     radius = rng.uniform(19, 27) + 7 * dilated - 2 * hypertrophic

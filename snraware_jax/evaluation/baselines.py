@@ -48,7 +48,8 @@ def tv3d(y: np.ndarray, g: np.ndarray, weight: float = 0.9) -> np.ndarray:
     """Total variation over (T, H, W): argmin_x |x - y/g|^2 / (2 weight) + sum |grad x|, times g, for real and imaginary part.
 
     `y [T, H, W]` complex, `g [H, W]` -> `[T, H, W]` complex64. `weight` 0.9 suits unit noise at any SNR. It stops by
-    scikit-image's default (relative change of 2e-4, at most 200 iterations); iterating further gained nothing on a real cine.
+    scikit-image's default (relative change of 2e-4, at most 200 iterations). Iterating to 1e-6 instead changed the mean gain on two
+    slices of a real cine by +0.2, -0.1, +1.0 dB at peak SNR 4, 8, 16 with coloured noise, and by -0.6 to -0.3 dB with white noise.
 
     Raises:
       ValueError: if `g` is not positive everywhere.

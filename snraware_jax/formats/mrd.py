@@ -1,6 +1,6 @@
 """Raw scans as MRD (ISMRMRD) HDF5 files: 2D Cartesian, one encoding, any number of frames.
 
-Source: spec/reconstruction.md, section 18; Inati et al., MRM 2017 (ISMRMRD).
+Source: Inati et al., MRM 2017 (ISMRMRD).
 """
 
 from pathlib import Path

@@ -90,7 +90,7 @@ def denoise_tiled(
     Raises:
       ValueError: if shapes disagree, an overlap is not less than its tile, or `apply` returns another shape.
 
-    Source: the authors' sliding window; spec/reference_behaviour.md, section 11.
+    Source: the authors' sliding window, as the authors' code does it.
     """
     image, g_map = np.asarray(image), np.asarray(g_map)
     _check(image, g_map, tile, overlap, batch)

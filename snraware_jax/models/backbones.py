@@ -20,7 +20,7 @@ class HRNet(nnx.Module):
     and at the end each level collects all others, y(r) = block( x(r, L-1) + sum of down(x(q, L-1)), q < r, + sum of
     up(x(q, L-1)), q > r ), and the levels are joined at full resolution as channels: y(0), up(y(1)), ...
 
-    Source: Wang et al., TPAMI 2021, as in the paper's code (spec/reference_behaviour.md, 5).
+    Source: Wang et al., TPAMI 2021, as in the authors' code.
     """
 
     def __init__(self, settings: ModelSettings, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):

@@ -1,6 +1,6 @@
 """A head that lets a network steer a bank of smoothing filters: it starts as a sensible smoother and learns where not to be.
 
-Source: spec/small_budgets.md, the second probe; not part of the paper's networks.
+Measured in docs/benchmarks.md; not part of the paper's networks.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """Layers on `[B, T, H, W, C]`: convolutions, norms, activation, resampling, stochastic depth.
 
-Modules hold parameters, float32 always; `dtype` is that of the computation. Source: spec/reference_behaviour.md, 0 and 4.
+Modules hold parameters, float32 always; `dtype` is that of the computation. Source: the authors' code.
 """
 
 import math

@@ -63,7 +63,7 @@ def reconstruct(scan: RawScan, accelerations: Sequence[int] = ACCELERATIONS) -> 
     Raises:
       InputError: if the noise scan or the calibration lines do not suffice; the message says for which R they do.
 
-    Source: paper, Methods; Kellman & McVeigh, MRM 2005; spec/reconstruction.md, sections 1-8.
+    Source: paper, Methods; Kellman & McVeigh, MRM 2005; docs/physics.md.
     """
     plan = calibrate(scan, accelerations)
     image = apply(plan, scan.kspace, scan.acquired)

@@ -55,7 +55,7 @@ def inati(images: ArrayLike, patch: int = 7, iterations: int = 3) -> Array:
     Returns:
       `[C, ky, kx]`, sum_c |map_c|^2 = 1; 0 where all coil images are exactly 0 throughout the patch.
 
-    Source: Inati et al., ISMRM 2013, 2672; spec/reconstruction.md, section 5.
+    Source: Inati et al., ISMRM 2013, 2672; docs/physics.md.
     """
     images = jnp.asarray(images)
     half = patch // 2

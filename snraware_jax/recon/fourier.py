@@ -11,7 +11,7 @@ def fft2c(x: ArrayLike, axes: Sequence[int] = (-2, -1)) -> Array:
     """Image to k-space, k(q) = N^-1/2 sum_r I(r) exp(-2 pi i q r / N), with r, q = index - N//2 for even and odd N.
 
     Unitary over `axes` (any number of them, `(-1,)` for the readout alone): white noise stays white and keeps its SD.
-    Source: spec/reconstruction.md, section 0.
+    Source: docs/physics.md.
     """
     return jnp.fft.fftshift(jnp.fft.fftn(jnp.fft.ifftshift(x, axes), axes=axes, norm="ortho"), axes)
 
@@ -31,6 +31,6 @@ def crop(x: ArrayLike, size: int, axis: int = -1) -> Array:
 def remove_oversampling(kspace: ArrayLike, readout: int) -> Array:
     """Readouts of `[..., kx_oversampled]` k-space as images along x, cropped to the field of view: `[..., readout]`.
 
-    No scale is applied: noise keeps its SD, and so does the SNR of a pixel. Source: spec/reconstruction.md, section 2.
+    No scale is applied: noise keeps its SD, and so does the SNR of a pixel. Source: docs/physics.md.
     """
     return crop(ifft2c(kspace, axes=(-1,)), readout)

@@ -1,7 +1,7 @@
 """GRAPPA: calibration, image-domain unmixing, and the noise that it lets through.
 
 Notation: source lines lie at the offsets o of an acquired line e, targets at e + t. One pass over the calibration lines serves
-every acceleration: all their normal equations are sums of the same products of two lines (spec/reconstruction.md, section 15).
+every acceleration: all their normal equations are sums of the same products of two lines.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def unmix(aliased: ArrayLike, unmixing: ArrayLike) -> Array:
     Returns:
       `[..., ky, kx]` image of noise SD `g_factor(unmixing)`; its signal is that of the full data over sqrt(R).
 
-    Source: Breuer et al., MRM 2009; spec/reconstruction.md, section 7.
+    Source: Breuer et al., MRM 2009; docs/physics.md.
     """
     return jnp.einsum("...cyx,cyx->...yx", aliased, unmixing, precision="highest")
 
@@ -74,7 +74,7 @@ def unmixing(
     Raises:
       ValueError: if there are fewer than `lines_needed(acceleration)` calibration lines.
 
-    Source: Griswold et al., MRM 2002; Breuer et al., MRM 2009; spec/reconstruction.md, sections 6 and 7.
+    Source: Griswold et al., MRM 2002; Breuer et al., MRM 2009; docs/physics.md.
     """
     calibration, coil_maps = jnp.asarray(calibration), jnp.asarray(coil_maps)
     weights = fit_kernels(calibration, (acceleration,), kernel, regularization)[0]

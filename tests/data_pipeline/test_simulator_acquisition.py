@@ -37,7 +37,7 @@ def centre(size: int, part: int) -> slice:
 
 
 def whitening(scan) -> np.ndarray:
-    """W = sqrt(2 t_d/t_n b) L^-1 from the noise scan alone (spec/reconstruction.md, section 1)."""
+    """W = sqrt(2 t_d/t_n b) L^-1 from the noise scan alone."""
     covariance = scan.noise @ scan.noise.conj().T / (scan.noise.shape[1] - 1)
     factor = np.sqrt(2 * scan.dwell_us / scan.noise_dwell_us * scan.bandwidth)
     return factor * np.linalg.inv(np.linalg.cholesky(covariance.astype(np.complex128)))
