@@ -1,7 +1,7 @@
 """Evaluates a trained workdir on series it has not seen: gain in dB beside Gaussian and TV-3D, and pictures.
 
     python launch/evaluate.py --workdir=runs/hrnet_cnnt-quick
-    python launch/evaluate.py --workdir=runs/laptop --data=RECORDS --split=all --output=DIR
+    python launch/evaluate.py --workdir=runs/laptop --data=RECORDS --split=all --series=11 --output=DIR
 
 Writes table.csv and one picture a noise level to OUTPUT [WORKDIR/evaluation].
 """
@@ -17,6 +17,7 @@ CONFIG = config_flags.DEFINE_config_file("config", None, "checked against the wo
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of launch/train.py")
 DATA = flags.DEFINE_string("data", None, "folder of records [those of the training]")
 SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test", "all"], "which records")
+SERIES = flags.DEFINE_integer("series", None, "how many of them, evenly chosen [that of the configuration]")
 OUTPUT = flags.DEFINE_string("output", None, "folder for the table and the pictures [WORKDIR/evaluation]")
 
 
@@ -33,6 +34,9 @@ def main() -> None:
     if CONFIG.value is not None:
         configuration.compare(CONFIG.value, workdir)
         config = CONFIG.value
+    if SERIES.value is not None:
+        config.evaluation.series = SERIES.value
+        configuration.validate(config, devices=1)
     program.keep_compiled_programs(workdir / "compilation_cache")
     data = Path(DATA.value or config.data.path or workdir / "data")
     output = Path(OUTPUT.value) if OUTPUT.value else workdir / "evaluation"
