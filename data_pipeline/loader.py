@@ -66,6 +66,7 @@ def batches(
         }
 
     order = grain.MapDataset.source(cast(Any, source)).seed(seed).shuffle().repeat(None)
-    of_host = order.map_with_index(sample).slice(slice(host, None, hosts))
-    steps = of_host.batch(batch_size // hosts).slice(slice(first_step, None))
+    # a host's share is a contiguous part of the global batch, so the batch has one order on any number of hosts
+    shares = order.map_with_index(sample).batch(batch_size // hosts)
+    steps = shares.slice(slice(host, None, hosts)).slice(slice(first_step, None))
     return iter(steps.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))

@@ -1,10 +1,14 @@
 """From scans to training records: reconstruct, take the g-maps, assign a split, write shards."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import zipfile
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,9 +19,8 @@ from snraware_jax.errors import InputError
 from snraware_jax.formats import mrd
 from snraware_jax.formats.scan import RawScan
 from snraware_jax.progress import Progress
-from snraware_jax.recon import chain
+from snraware_jax.recon import chain, grappa
 
-ACCELERATIONS = (2, 3, 4, 5, 6, 7, 8)
 RECORDS_PER_SHARD = 16
 # simulated subjects of the three splits are numbered apart, so that no setting of one can reach into another
 FIRST_SUBJECT = {"train": 0, "validation": 10_000_000, "test": 20_000_000}
@@ -25,7 +28,7 @@ FIRST_SUBJECT = {"train": 0, "validation": 10_000_000, "test": 20_000_000}
 
 def record_of_scan(scan: RawScan, *, sample_id: int, subject: str, split: str) -> Record:
     """A measured scan as a record: its SNR-unit reconstruction, whose own noise is 1."""
-    series = chain.reconstruct(scan, ACCELERATIONS)
+    series = chain.reconstruct(scan, grappa.ACCELERATIONS)
     return Record(sample_id, series.image, series.g_maps, 1.0, subject, split, {"source": scan.name, **series.metadata})
 
 
@@ -36,7 +39,7 @@ def record_of_simulation(
 
     Whitening, coil maps and unmixing are estimated from the noisy scan, as for a measured one.
     """
-    plan = chain.calibrate(scan, ACCELERATIONS)
+    plan = chain.calibrate(scan, grappa.ACCELERATIONS)
     image = np.asarray(chain.apply(plan, noise_free, scan.acquired))
     return Record(sample_id, image, np.asarray(plan.g_maps), 0.0, subject, split, {"source": scan.name, **metadata})
 
@@ -64,14 +67,24 @@ def simulate(folder: Path, *, seed: int, subjects: Sequence[int], settings: simu
         done = 0
         for split, path, numbers in shards:
             made = []
-            jobs = [pool.submit(simulator.simulate, seed, number, settings) for number in numbers]
-            for number, job in zip(numbers, jobs, strict=True):
+            start = lambda number: pool.submit(simulator.simulate, seed, number, settings)
+            for number, simulated in zip(numbers, _results(start, numbers, ahead=2 * processes), strict=True):
                 of = {"sample_id": number, "subject": f"simulated-{number:08d}", "split": split}
-                simulated = job.result()
                 made.append(record_of_simulation(simulated.scan, simulated.noise_free, metadata={"card": simulated.card}, **of))
                 done += 1
                 progress.update(done)
             records.write_shard(path, made)
+
+
+def _results(start: Callable[[int], Future], numbers: Iterable[int], ahead: int) -> Iterable[Any]:
+    """Starts a job for every number and gives the results in order, at most `ahead` started and not yet given: scans are large."""
+    running: deque[Future] = deque()
+    for number in numbers:
+        running.append(start(number))
+        if len(running) == ahead:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
 
 
 def _shards(folder: Path, split: str, count: int) -> Iterable[tuple[Path, list[int]]]:
@@ -138,10 +151,15 @@ def _files(inputs: Sequence[Path]) -> Iterable[Path]:
     for path in inputs:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
-        found = sorted(file for file in path.rglob("*") if file.suffix in (".h5", ".npz")) if path.is_dir() else [path]
+        found = sorted(file for file in path.rglob("*") if _is_input(file)) if path.is_dir() else [path]
         if not found:
             raise InputError(f"{path}: no raw scans (.h5) or anatomy (.npz) in this folder")
         yield from found
+
+
+def _is_input(file: Path) -> bool:
+    """Whether a file of a searched folder is a scan or anatomy, not a truth that the simulator wrote beside its scan."""
+    return file.suffix in (".h5", ".npz") and not file.name.endswith(".truth.npz")
 
 
 def _parts(file: Path) -> Iterable[int]:
@@ -159,7 +177,7 @@ def _anatomy(file: Path) -> np.ndarray:
     try:
         with np.load(file) as arrays:
             images = arrays["images"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{file}: not a readable .npz with `images[slice, frame, y, x]` ({error})") from error
     if images.ndim != 4 or 0 in images.shape or not np.isfinite(images).all():
         raise InputError(f"{file}: `images` is {images.shape}; need finite magnitudes [slice, frame, y, x]")
@@ -171,5 +189,5 @@ def _record(file: Path, part: int, sample_id: int, subject: str, split: str, see
         rng = np.random.default_rng([seed, sample_id])
         made = simulator.from_magnitude(_anatomy(file)[part].astype(np.float32), settings, rng, f"{file.name} [{part}]")
         of = {"sample_id": sample_id, "subject": subject, "split": split}
-        return record_of_simulation(made.scan, made.noise_free, metadata={"peak_snr": made.peak_snr}, **of)
+        return record_of_simulation(made.scan, made.noise_free, metadata={"signal_snr": made.signal_snr}, **of)
     return record_of_scan(mrd.read_scan(file), sample_id=sample_id, subject=subject, split=split)

@@ -1,4 +1,8 @@
-"""One training record: a clean series with its g-maps, in HDF5 shards whose every byte is checksummed (fletcher32)."""
+"""One training record: a clean series with its g-maps, in HDF5 shards whose data sets are checksummed (fletcher32).
+
+A record is a group named by its sample id: `image`, `gmaps`, and `card`, the other fields as JSON bytes (an HDF5 attribute would not be
+checksummed).
+"""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -12,6 +16,8 @@ import numpy as np
 from snraware_jax.errors import InputError
 from snraware_jax.formats.atomic import replacing
 
+# what h5py raises for content that is not as it was written
+DAMAGE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError)
 SPLITS = ("train", "validation", "test")
 
 
@@ -77,12 +83,9 @@ def _write(group: h5py.Group, record: Record) -> None:
     options = {"fletcher32": True, "track_times": False}
     group.create_dataset("image", data=record.image.astype(np.complex64), chunks=(frames, *record.image.shape[1:]), **options)
     group.create_dataset("gmaps", data=record.gmaps.astype(np.float32), chunks=record.gmaps.shape, **options)
-    group.attrs.update(
-        native_noise=np.float32(record.native_noise),
-        subject=record.subject,
-        split=record.split,
-        metadata=json.dumps(record.metadata),
-    )
+    card = {name: getattr(record, name) for name in ("sample_id", "native_noise", "subject", "split", "metadata")}
+    text = np.frombuffer(json.dumps(card).encode(), np.uint8)
+    group.create_dataset("card", data=text, chunks=text.shape, **options)
 
 
 def read(group: Any, where: str) -> Record:
@@ -91,20 +94,33 @@ def read(group: Any, where: str) -> Record:
     Raises:
       InputError: naming `where`, if a checksum does not match, a field is missing or a value is unusable.
     """
+    card = read_card(group, where)
     try:
-        record = Record(
-            sample_id=int(group.name.strip("/")),
-            image=group["image"][()],
-            gmaps=group["gmaps"][()],
-            native_noise=float(group.attrs["native_noise"]),
-            subject=str(group.attrs["subject"]),
-            split=str(group.attrs["split"]),
-            metadata=json.loads(group.attrs["metadata"]),
-        )
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise InputError(f"{where}: damaged ({error}); prepare this shard again with launch/prepare_data.py") from error
+        record = Record(image=group["image"][()], gmaps=group["gmaps"][()], **card)
+    except DAMAGE as error:
+        raise InputError(damaged(where, error)) from error
     check(record, where)
     return record
+
+
+def read_card(group: Any, where: str) -> dict[str, Any]:
+    """The fields of a record other than its arrays.
+
+    Raises:
+      InputError: naming `where`, if they are not as they were written.
+    """
+    try:
+        card = json.loads(group["card"][()].tobytes())
+        if int(group.name.strip("/")) != card["sample_id"]:
+            raise ValueError(f"named {group.name}, but its sample id is {card['sample_id']}")
+    except DAMAGE as error:
+        raise InputError(damaged(where, error)) from error
+    return card
+
+
+def damaged(where: str, error: Exception) -> str:
+    """The message about a shard whose content is not as it was written."""
+    return f"{where}: damaged ({error}); delete the shard and make it again (launch/prepare_data.py, or launch/train.py if simulated)"
 
 
 def open_shard(path: Path) -> h5py.File:
@@ -116,11 +132,26 @@ def open_shard(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise InputError(f"{path}: not a readable HDF5 file ({error}); prepare it again with launch/prepare_data.py") from error
+        raise InputError(
+            f"{path}: not a readable HDF5 file ({error}); delete it and make it again (launch/prepare_data.py, "
+            "or launch/train.py if it simulates)"
+        ) from error
+
+
+def node(file: h5py.File, name: str) -> Any:
+    """The group of one record.
+
+    Raises:
+      InputError: naming the file, if the shard's own structure is damaged.
+    """
+    try:
+        return file[name]
+    except DAMAGE as error:
+        raise InputError(damaged(f"{file.filename}, record {name}", error)) from error
 
 
 def read_shard(path: Path) -> Iterator[Record]:
     """All records of a shard, in order of their sample id."""
     with open_shard(path) as file:
-        for name in file:
-            yield read(file[name], f"{path}, record {name}")
+        for name in map(str, file):
+            yield read(node(file, name), f"{path}, record {name}")

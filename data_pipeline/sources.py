@@ -9,6 +9,8 @@ import h5py
 from data_pipeline import records
 from snraware_jax.errors import InputError
 
+MOST_OPEN = 32  # shards that one thread holds open
+
 
 class Source(Protocol):
     """Records by position: the one interface of whatever holds them."""
@@ -34,7 +36,7 @@ class ShardSource:
 
     def __getitem__(self, position: int) -> records.Record:
         path, name = self._index[position]
-        return records.read(self._open(path)[name], f"{path}, record {name}")
+        return records.read(records.node(self._open(path), name), f"{path}, record {name}")
 
     def __repr__(self) -> str:  # grain names the data set by it
         return f"ShardSource({self.folder}, {self.split}, {len(self)} records)"
@@ -48,6 +50,8 @@ class ShardSource:
     def _open(self, path: Path) -> h5py.File:
         handles = self._local.__dict__.setdefault("handles", {})
         if path not in handles:
+            if len(handles) == MOST_OPEN:
+                handles.pop(next(iter(handles))).close()
             handles[path] = records.open_shard(path)
         return handles[path]
 
@@ -60,18 +64,22 @@ def _index(folder: Path, split: str) -> list[tuple[Path, str]]:
     found: dict[str, Path] = {}
     for path in shards:
         with records.open_shard(path) as file:
-            for name in map(str, file):
-                if "split" not in file[name].attrs:
-                    raise InputError(
-                        f"{path}, record {name}: not a training record; is this a folder of launch/prepare_data.py?"
-                    )
-                if split not in ("all", file[name].attrs["split"]):
+            for name in _names(file, path):
+                where = f"{path}, record {name}"
+                if split not in ("all", records.read_card(records.node(file, name), where)["split"]):
                     continue
                 if name in found:
-                    raise InputError(f"{path}: sample id {int(name)} is also in {found[name]}; prepare both in one run")
+                    raise InputError(f"{where}: this sample id is also in {found[name]}; prepare both in one run")
                 found[name] = path
     if not found:
         raise InputError(
-            f"{folder}: no records for {split!r}; give launch/prepare_data.py more subjects, or --split-by=series if there is only one"
+            f"{folder}: no records for {split!r}; give launch/prepare_data.py more subjects, or --split_by=series if there is only one"
         )
     return [(found[name], name) for name in sorted(found)]
+
+
+def _names(file: h5py.File, path: Path) -> list[str]:
+    try:
+        return [str(name) for name in file]
+    except records.DAMAGE as error:
+        raise InputError(records.damaged(str(path), error)) from error

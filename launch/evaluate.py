@@ -34,9 +34,10 @@ def main() -> None:
     if CONFIG.value is not None:
         configuration.compare(CONFIG.value, workdir)
         config = CONFIG.value
+    config.mesh.fsdp = 1  # the machine need not be the one of the training
     if SERIES.value is not None:
         config.evaluation.series = SERIES.value
-        configuration.validate(config, devices=1)
+    configuration.validate(config, devices=1)
     program.keep_compiled_programs(workdir / "compilation_cache")
     data = Path(DATA.value or config.data.path or workdir / "data")
     output = Path(OUTPUT.value) if OUTPUT.value else workdir / "evaluation"

@@ -8,11 +8,15 @@ its newest checkpoint and makes the same numbers. At the end it evaluates the be
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from launch import program
+
+if TYPE_CHECKING:
+    from data_pipeline import simulator
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "FILE.py or FILE.py:quick; --config.FIELD=value changes a field")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of this run [runs/CONFIG]")
@@ -21,6 +25,8 @@ WORKDIR = flags.DEFINE_string("workdir", None, "folder of this run [runs/CONFIG]
 def main() -> None:
     import jax
 
+    from data_pipeline import prepare
+    from data_pipeline.records import SPLITS
     from data_pipeline.sources import ShardSource
     from launch import evaluation
     from snraware_jax.errors import InputError
@@ -32,14 +38,18 @@ def main() -> None:
     config = CONFIG.value
     configuration.validate(config, jax.device_count())
     workdir = Path(WORKDIR.value or default_workdir(program.config_text()))
-    # given records are opened before the workdir is made: bad input leaves no trace
-    sources = [ShardSource(config.data.path, split) for split in ("train", "validation")] if config.data.path else None
+    # looked at before the workdir is made: bad input leaves no trace
+    folder, settings = Path(config.data.path or workdir / "data"), simulator_settings(config)
+    if config.data.path:
+        for split in SPLITS:
+            ShardSource(folder, split)
     configuration.keep(config, workdir)
     program.keep_compiled_programs(workdir / "compilation_cache")
-    if sources is None:
-        folder = simulated_data(config, workdir)
-        sources = [ShardSource(folder, split) for split in ("train", "validation")]
-    training, validation = sources
+    if not config.data.path:
+        subjects = config.data.simulation.subjects
+        print(f"train: no --config.data.path, so {sum(subjects)} subjects are simulated into {folder}", flush=True)
+        prepare.simulate(folder, seed=config.data.simulation.seed, subjects=subjects, settings=settings)
+    training, validation = ShardSource(folder, "train"), ShardSource(folder, "validation")
 
     run = assemble(config, len(training))
     print(
@@ -48,7 +58,7 @@ def main() -> None:
         flush=True,
     )
     loop.train(config, run, training, validation, workdir)
-    evaluation.evaluate(config, workdir, training.folder, "test", workdir / "evaluation")
+    evaluation.evaluate(config, workdir, folder, "test", workdir / "evaluation")
 
 
 def default_workdir(config_file: str) -> str:
@@ -57,16 +67,16 @@ def default_workdir(config_file: str) -> str:
     return f"runs/{Path(name).stem}" + (f"-{size}" if size else "")
 
 
-def simulated_data(config, workdir: Path) -> Path:
-    """Simulates the records of a run that was given none, or finds them there from before."""
-    from data_pipeline import prepare, simulator
+def simulator_settings(config: ConfigDict) -> "simulator.Settings":
+    """The simulator's settings of a run.
 
-    fields = dict(config.data.simulation)
-    seed, subjects = fields.pop("seed"), fields.pop("subjects")
-    folder = workdir / "data"
-    print(f"train: no --config.data.path, so {sum(subjects)} subjects are simulated into {folder}", flush=True)
-    prepare.simulate(folder, seed=seed, subjects=subjects, settings=simulator.Settings(**fields))
-    return folder
+    Raises:
+      InputError: for impossible ones.
+    """
+    from data_pipeline import simulator
+
+    fields = {name: value for name, value in config.data.simulation.items() if name not in ("seed", "subjects")}
+    return simulator.Settings(**fields)
 
 
 if __name__ == "__main__":

@@ -56,9 +56,9 @@ def reconstruct(options: argparse.Namespace) -> None:
     accelerations = parse_accelerations(options.accelerations)
     outputs = _outputs(options.raw, options.output)
 
+    from snraware_jax.evaluation.preview import write_preview
     from snraware_jax.formats.hdf5 import write_series
     from snraware_jax.formats.mrd import read_scan
-    from snraware_jax.formats.preview import write_preview
     from snraware_jax.recon import chain
 
     for raw, output in zip(options.raw, outputs, strict=True):

@@ -53,7 +53,7 @@ def simulate(seed: int, subject: int, settings: Settings = Settings()) -> Simula
         **card,
         "seed": seed,
         "subject": subject,
-        "peak_snr": acquired.peak_snr,
+        "signal_snr": acquired.signal_snr,
         "relative_volume": [float(v) for v in volume],
         "fov_mm": list(fov_mm),
         "settings": asdict(settings),

@@ -3,7 +3,7 @@
     python -m data_pipeline.simulator --output=DIR --subjects=3 --seed=0
 
 DIR/simulated-SEED-SUBJECT.h5 is raw ISMRMRD (noise scan, calibration lines, undersampled k-space) for `snraware reconstruct`;
-the .npz beside it holds the truth `[T, H, W]` in SNR units, the labels and the subject card.
+the .truth.npz beside it holds the truth `[T, H, W]` in SNR units, the labels and the subject card.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def main() -> None:
             made = simulate(arguments.seed, subject, Settings())
             path = arguments.output / f"{made.scan.name}.h5"
             write_scan(path, made.scan)
-            with replacing(path.with_suffix(".npz")) as temporary:
+            with replacing(path.with_suffix(".truth.npz")) as temporary:
                 np.savez_compressed(temporary, truth=made.truth, labels=made.labels, card=json.dumps(made.card))
             progress.update(subject + 1)
     print(f"simulate: {arguments.subjects} scan(s) in {arguments.output}; next: snraware reconstruct {path} -o OUT.h5")

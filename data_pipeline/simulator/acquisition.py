@@ -24,13 +24,13 @@ class Acquired:
       noise_free: `[T, C, ky, kx_oversampled]` complex64, `scan.kspace` without its noise.
       truth: `[T, ky, kx]` complex64, fully sampled noise-free combination sum_c conj(c_c) a_c / |c| with the whitened
         true coil maps c: the object times the root-sum-of-squares of c, in SNR units of an R = 1 scan.
-      peak_snr: 99.5th percentile of |truth|.
+      signal_snr: 99.5th percentile of |truth|.
     """
 
     scan: RawScan
     noise_free: np.ndarray
     truth: np.ndarray
-    peak_snr: float
+    signal_snr: float
 
 
 def acquire(
@@ -44,7 +44,7 @@ def acquire(
     """Scan an object: S_c(k) = F[c_c rho], undersampled along ky, plus noise of covariance Psi shaped by the receiver filter.
 
     The object is transformed on its own (finer) grid and cropped in k-space: truncation and partial volume are real.
-    The signal is scaled so that the peak SNR is log-uniform in `settings.peak_snr`.
+    The signal is scaled so that the peak SNR is log-uniform in `settings.signal_snr`.
 
     Args:
       object_images: `[T, H, W]` complex, the whole field of view, H and W at least the acquired matrix.
@@ -76,9 +76,9 @@ def acquire(
 
     kspace = sample_kspace(object_images, coil_maps, settings)
     truth = np.einsum("cyx,tcyx->tyx", combination_weights(maps, covariance), coil_images(kspace, kx))
-    low, high = settings.peak_snr
-    peak_snr = float(np.exp(signal_rng.uniform(np.log(low), np.log(high))))
-    scale = np.float32(peak_snr / np.percentile(np.abs(truth), 99.5))
+    low, high = settings.signal_snr
+    signal_snr = float(np.exp(signal_rng.uniform(np.log(low), np.log(high))))
+    scale = np.float32(signal_snr / np.percentile(np.abs(truth), 99.5))
     kspace *= scale
     truth *= scale
 
@@ -109,7 +109,7 @@ def acquire(
         bandwidth=float(np.mean(receiver**2)),
         fov_mm=settings.fov_mm if fov_mm is None else fov_mm,
     )
-    return Acquired(scan=scan, noise_free=noise_free, truth=truth, peak_snr=peak_snr)
+    return Acquired(scan=scan, noise_free=noise_free, truth=truth, signal_snr=signal_snr)
 
 
 def from_magnitude(images: np.ndarray, settings: Settings, rng: np.random.Generator, name: str) -> Acquired:

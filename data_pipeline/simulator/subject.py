@@ -23,7 +23,7 @@ class Settings:
       acceleration: R along ky.
       calibration_lines: contiguous calibration lines, 3 R + 1 of the largest R that they shall serve.
       oversampling: of the readout.
-      peak_snr: range of the 99.5th percentile of the clean series in SNR units (log-uniform).
+      signal_snr: range of the 99.5th percentile of the clean series in SNR units (log-uniform).
       field_strength: tesla, 1.5 or 3.
       fov_mm: nominal field of view (ky, kx).
       zoom: range of the factor on `fov_mm`; below 1 the body reaches out of the image, as after outer volume suppression.
@@ -41,7 +41,7 @@ class Settings:
     acceleration: int = 2
     calibration_lines: int = 32
     oversampling: int = 2
-    peak_snr: tuple[float, float] = (60.0, 200.0)
+    signal_snr: tuple[float, float] = (60.0, 200.0)
     field_strength: float = 3.0
     fov_mm: tuple[float, float] = (285.0, 380.0)
     zoom: tuple[float, float] = (0.55, 1.0)
@@ -55,6 +55,11 @@ class Settings:
     noise_correlation: tuple[float, float] = (0.15, 0.4)
 
     def __post_init__(self):
+        if min(*self.matrix, self.frames, self.acceleration) < 1 or not 4 <= self.coils <= 32:
+            raise InputError(
+                f"matrix {self.matrix}, frames {self.frames}, acceleration {self.acceleration} must be above 0, "
+                f"and coils {self.coils} from 4 to 32"
+            )
         if self.calibration_lines > self.matrix[0]:
             raise InputError(
                 f"calibration_lines {self.calibration_lines} exceed the {self.matrix[0]} lines of matrix: choose fewer"

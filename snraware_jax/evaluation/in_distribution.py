@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snraware_jax.evaluation.baselines import best_gaussian, gaussian, tv3d
+from snraware_jax.formats.atomic import replacing
 from snraware_jax.metrics import gain_db
 from snraware_jax.progress import Progress
 
@@ -206,7 +207,7 @@ def _or_dash(value: float | None) -> str:
 def write_csv(rows: Sequence[Row], path: str | Path) -> None:
     """One line per row, in full precision; what does not exist (the SD of one series) stays empty."""
     header = ["peak_snr", "method", "gain_db", "gain_sd_db", "series", "gain_median_db", "gain_moving_db", "seconds_per_series"]
-    with open(path, "w", newline="") as file:
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)

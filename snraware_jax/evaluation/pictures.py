@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from snraware_jax.evaluation.in_distribution import Case, moving_pixels
+from snraware_jax.formats.atomic import replacing
 from snraware_jax.metrics import gain_db, mse
 
 if TYPE_CHECKING:
@@ -224,7 +225,8 @@ def _figure(width: float, height: float) -> "Figure":
 def _save(figure: "Figure", path: str | Path) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png", dpi=DPI)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI)
 
 
 def _grey(axes: "Axes", magnitude: np.ndarray, top: float) -> None:

@@ -24,6 +24,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
     os.chmod(name, 0o666 & ~umask)
     try:
         yield Path(name)
+        flush(Path(name))
         os.replace(name, path)
+        flush(path.parent)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Forces a file, or the names in a folder, to disk: after a power failure a renamed file must not be an empty one."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,6 +1,7 @@
 """A trained network as a function of an image and its g-map."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -23,7 +24,8 @@ def make_denoiser(
       overlap: of neighbouring tiles; 0 along an axis that is not cut.
       batch: tiles in one pass; 1 where the image is not cut.
     """
-    apply = jax.jit(lambda x: nnx.merge(graphdef, params)(x))
+    # parameters are an argument: closed over, they would become constants of the compiled program
+    apply = partial(jax.jit(lambda params, x: nnx.merge(graphdef, params)(x)), params)
 
     def denoise(image: np.ndarray, g_map: np.ndarray) -> np.ndarray:
         frames, height, width = (size or whole for size, whole in zip(tile, image.shape, strict=True))

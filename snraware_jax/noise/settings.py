@@ -46,6 +46,9 @@ class NoiseSettings:
             raise ValueError(f"noise.order is {self.order!r}: choose 'g_then_filter' or 'filter_then_g'")
         if self.g_maps not in ("random", "ones"):
             raise ValueError(f"noise.g_maps is {self.g_maps!r}: choose 'random' or 'ones'")
+        for name in ("gaussian_sigmas", "partial_fourier_ratios", "resolution_ratios"):
+            if not getattr(self, name):
+                raise ValueError(f"noise.{name} is empty: give at least one value to draw from")
         for name in ("partial_fourier_ratios", "resolution_ratios"):
             if not all(0 < ratio <= 1 for ratio in getattr(self, name)):
                 raise ValueError(f"noise.{name} is {getattr(self, name)}: ratios lie in (0, 1]")

@@ -168,6 +168,10 @@ def _covariance(scan: RawScan) -> tuple[np.ndarray, float]:
     covariance = np.asarray(noise_covariance(scan.noise))
     eigenvalues = np.linalg.eigvalsh(covariance)
     condition = float(eigenvalues[-1] / max(eigenvalues[0], np.finfo(np.float32).tiny))
+    if not eigenvalues[-1] > 0:
+        raise InputError(
+            f"{scan.name}: its noise scan holds no noise ({scan.noise.shape[1]} samples, all 0): repeat the noise scan."
+        )
     if eigenvalues[0] > 1e-6 * eigenvalues[-1]:
         return covariance, condition
     coils = len(covariance)
@@ -200,5 +204,5 @@ def _check(scan: RawScan, accelerations: tuple[int, ...]) -> None:
         possible = f"{min(accelerations)}-{largest}" if largest > min(accelerations) else f"{largest}"
         raise InputError(
             f"{scan.name}: {lines} calibration lines; R = {max(accelerations)} needs {grappa.lines_needed(max(accelerations))} "
-            f"(3R + 1). g-maps are possible up to R = {largest} only: pass --accelerations {possible}."
+            f"(3R + 1). g-maps are possible up to R = {largest} only: `snraware reconstruct` takes --accelerations {possible}."
         )

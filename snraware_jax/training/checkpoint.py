@@ -11,16 +11,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import jax
 import orbax.checkpoint as ocp
 
 from snraware_jax.errors import InputError
+from snraware_jax.formats.atomic import flush
 
 SEAL = "digests.json"
 
 
 def save(folder: Path, step: int, state: Any, *, keep: int = 2) -> Path:
     """Writes FOLDER/STEP and removes all but the newest `keep` checkpoints.
+
+    Checkpoints of later steps are removed first: a run that went back makes them again.
 
     Args:
       folder: of all checkpoints of a run, absolute or relative.
@@ -30,15 +32,19 @@ def save(folder: Path, step: int, state: Any, *, keep: int = 2) -> Path:
     """
     final = folder.resolve() / f"{step:08d}"
     unfinished = final.with_name(f".{final.name}.unfinished")
-    for old in (unfinished, final):
+    later = [final.with_name(f"{other:08d}") for other in steps(folder) if other >= step]
+    for old in (unfinished, *later):
         shutil.rmtree(old, ignore_errors=True)
     unfinished.mkdir(parents=True)
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(unfinished / "state", state)
         checkpointer.wait_until_finished()
     (unfinished / SEAL).write_text(json.dumps(digests(unfinished), indent=1))
-    _flush(unfinished)
+    # to disk before the rename says that it is there
+    for path in (*unfinished.rglob("*"), unfinished):
+        flush(path)
     os.replace(unfinished, final)
+    flush(final.parent)
     for old in steps(folder)[:-keep]:
         shutil.rmtree(folder / f"{old:08d}")
     return final
@@ -71,7 +77,7 @@ def restore(folder: Path, like: Any) -> tuple[int, Any, list[str]]:
                 return step, checkpointer.restore(path / "state", like), passed_over
         passed_over.append(f"checkpoint {path}: {damage}; falling back to the one before it")
     reasons = "; ".join(passed_over) or "it has none"
-    raise InputError(f"{folder}: no usable checkpoint ({reasons}); delete the folder to train from the start")
+    raise InputError(f"{folder}: no usable checkpoint ({reasons}); train again in another --workdir")
 
 
 def damaged(path: Path) -> str | None:
@@ -89,17 +95,3 @@ def digests(path: Path) -> dict[str, str]:
     """SHA-256 of every file below `path` except the seal itself."""
     files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != SEAL)
     return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
-def _flush(path: Path) -> None:
-    """Forces every file to disk before the rename says that they are there."""
-    for file in path.rglob("*"):
-        if file.is_file():
-            descriptor = os.open(file, os.O_RDONLY)
-            os.fsync(descriptor)
-            os.close(descriptor)
-
-
-def abstract(state: Any, sharding: Any) -> Any:
-    """Shapes, dtypes and places of a state, for `restore`."""
-    return jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), state, sharding)

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,52 +47,9 @@ def validate(config: ConfigDict, devices: int) -> None:
     Raises:
       InputError: with one sentence.
     """
-    require = _require
-    require(config.batch_size > 0, f"batch_size is {config.batch_size}", "give a number above 0: --config.batch_size=8")
-    require(config.batch_size % devices == 0, f"batch {config.batch_size} does not divide over {devices} devices",
-            f"--config.batch_size={-(-config.batch_size // devices) * devices}")  # fmt: skip
-    require(devices % config.mesh.fsdp == 0, f"mesh.fsdp {config.mesh.fsdp} does not divide {devices} devices",
-            "--config.mesh.fsdp=1")  # fmt: skip
-    for name in ("data.patch", "evaluation.tile", "evaluation.overlap"):
-        value = _field(config, name)
-        require(len(value) == 3, f"{name} is {value}", f"give T, H, W: --config.{name}=16,64,64")
-    require(min(config.data.patch) > 0, f"data.patch is {config.data.patch}", "give sizes above 0")
-    require(
-        config.train.steps > 0 or config.train.epochs > 0,
-        "there is no budget",
-        "--config.train.steps=600 or --config.train.epochs=80",
-    )
-    for name in ("train.log_every", "train.evaluate_every", "train.checkpoint_every", "evaluation.series", "data.threads"):
-        require(_field(config, name) > 0, f"{name} is {_field(config, name)}", f"give a number above 0: --config.{name}=1")
-    for name in ("optimizer.lr_peak", "optimizer.clip_norm"):
-        require(_field(config, name) > 0, f"{name} is {_field(config, name)}", f"give a number above 0: --config.{name}=1e-3")
-    for name in ("optimizer.beta1", "optimizer.beta2", "train.ema"):
-        require(
-            0 <= _field(config, name) < 1, f"{name} is {_field(config, name)}", f"give a number in [0, 1): --config.{name}=0.9"
-        )
-    require(0 < config.optimizer.warmup < 1, f"optimizer.warmup is {config.optimizer.warmup}", "give a share in (0, 1)")
-    require(min(config.evaluation.peak_snr) > 0, f"evaluation.peak_snr is {config.evaluation.peak_snr}", "give levels above 0")
-    for size, overlap in zip(config.evaluation.tile, config.evaluation.overlap, strict=True):
-        require(overlap == 0 or 0 < overlap < size, f"evaluation.overlap {config.evaluation.overlap} does not fit in tiles of "
-                f"{config.evaluation.tile}", "give each axis less overlap than tile")  # fmt: skip
-    require(len(config.data.simulation.subjects) == 3 and min(config.data.simulation.subjects) > 0, "data.simulation.subjects is "
-            f"{config.data.simulation.subjects}", "give train, validation, test: --config.data.simulation.subjects=40,4,6")  # fmt: skip
-    weights = config.loss.to_dict()
-    require(
-        min(weights.values()) >= 0 < max(weights.values()),
-        f"loss weights are {weights}",
-        "give weights of 0 or more, not all 0",
-    )
-    require(
-        config.optimizer.name in OPTIMIZERS,
-        f"optimizer.name is {config.optimizer.name!r}",
-        f"choose one of {', '.join(OPTIMIZERS)}",
-    )
-    require(config.model.dtype in DTYPES, f"model.dtype is {config.model.dtype!r}", f"choose one of {', '.join(DTYPES)}")
-    if config.model.norm == "layer":
-        require(config.evaluation.tile[1:] == config.data.patch[1:], f"evaluation.tile {config.evaluation.tile} differs from "
-                f"data.patch {config.data.patch} in H, W, to which a layer norm ties the network",
-                f"--config.evaluation.tile={','.join(map(str, config.data.patch))}")  # fmt: skip
+    for name, allowed, fix in _rules(config, devices):
+        if not allowed:
+            raise InputError(f"{name} is {_field(config, name)!r}: {fix}")
     try:
         noise_settings(config)
         model_settings(config)
@@ -99,9 +57,56 @@ def validate(config: ConfigDict, devices: int) -> None:
         raise InputError(str(error)) from error
 
 
-def _require(condition: bool, problem: str, fix: str) -> None:
-    if not condition:
-        raise InputError(f"{problem}: {fix}")
+def _rules(config: ConfigDict, devices: int) -> Iterator[tuple[str, bool, str]]:
+    """Of every field with limits: its name, whether its value is within them, and what to do if not.
+
+    In order: a rule may rely on those before it.
+    """
+    of = lambda name: _field(config, name)
+    for name in ("batch_size", "mesh.fsdp", "data.threads", "evaluation.series"):
+        yield name, of(name) > 0, f"give a number above 0, --config.{name}=8"
+    for name in ("train.log_every", "train.evaluate_every", "train.checkpoint_every"):
+        yield name, of(name) > 0, f"give a number of steps above 0, --config.{name}=100"
+    multiple = -(-config.batch_size // devices) * devices
+    yield (
+        "batch_size",
+        config.batch_size % devices == 0,
+        f"it does not divide over {devices} devices, --config.batch_size={multiple}",
+    )
+    yield "mesh.fsdp", devices % config.mesh.fsdp == 0, f"it does not divide {devices} devices, --config.mesh.fsdp=1"
+    yield "seed", 0 <= config.seed < 2**31, "give one from 0 to 2147483647"
+    yield "train.steps", config.train.steps >= 0, "give a number of steps, or 0 for `train.epochs`"
+    yield "train.epochs", config.train.steps > 0 or config.train.epochs > 0, "there is no budget, --config.train.steps=600"
+    for name in ("optimizer.lr_peak", "optimizer.clip_norm"):
+        yield name, of(name) > 0, f"give a number above 0, --config.{name}=1e-3"
+    for name in ("optimizer.beta1", "optimizer.beta2", "train.ema"):
+        yield name, 0 <= of(name) < 1, f"give a number in [0, 1), --config.{name}=0.9"
+    yield "optimizer.warmup", 0 < config.optimizer.warmup < 1, "give a share of the steps in (0, 1)"
+    yield "optimizer.name", config.optimizer.name in OPTIMIZERS, f"choose one of {', '.join(OPTIMIZERS)}"
+    yield "model.dtype", config.model.dtype in DTYPES, f"choose one of {', '.join(DTYPES)}"
+    weights = list(config.loss.to_dict().values())
+    yield "loss", min(weights) >= 0 < max(weights), "give weights of 0 or more, not all of them 0"
+    for name in ("data.patch", "evaluation.tile", "evaluation.overlap"):
+        yield name, len(of(name)) == 3, f"give T, H, W, --config.{name}=16,64,64"
+    subjects, peak_snr = config.data.simulation.subjects, config.evaluation.peak_snr
+    yield "data.simulation.subjects", len(subjects) == 3 and min(subjects) > 0, "give train, validation, test, each above 0"
+    yield "evaluation.peak_snr", len(peak_snr) > 0 and min(peak_snr) > 0, "give one or more levels above 0"
+    yield from _size_rules(config)
+
+
+def _size_rules(config: ConfigDict) -> Iterator[tuple[str, bool, str]]:
+    """The rules for T, H, W of patches and tiles."""
+    patch, tile, overlap = config.data.patch, config.evaluation.tile, config.evaluation.overlap
+    yield "data.patch", min(patch) > 0, "give sizes above 0"
+    yield "evaluation.tile", min(tile) >= 0, "give sizes above 0, or 0 for a whole axis"
+    fits = all(shared == 0 or 0 < shared < size for size, shared in zip(tile, overlap, strict=True))
+    yield "evaluation.overlap", fits, f"give each axis less overlap than its tile of {tile}"
+    if config.model.norm == "layer":
+        tied = f"a layer norm ties the network to H, W of the patch, --config.evaluation.tile={','.join(map(str, patch))}"
+        yield "evaluation.tile", tile[1:] == patch[1:], tied
+    if config.model.backbone == "hrnet":
+        step = 2 ** (config.model.levels - 1)
+        yield "evaluation.tile", all(size % step == 0 for size in tile[1:]), f"give H and W in multiples of {step}"
 
 
 def _field(config: ConfigDict, name: str) -> Any:
@@ -123,7 +128,8 @@ def keep(config: ConfigDict, workdir: Path) -> None:
         raise InputError(f"{workdir}: not empty and not a workdir of launch/train.py; give another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(path, flatten(config))
-    write_json(workdir / "versions.json", versions())
+    starts = workdir / "versions.json"
+    write_json(starts, [*(json.loads(starts.read_text()) if starts.exists() else []), versions()])
 
 
 def compare(config: ConfigDict, workdir: Path) -> None:

@@ -42,6 +42,7 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
     first = jax.process_index() == 0
     state, step = _restore(checkpoints, run)
     if step >= run.steps:
+        _draw_curves(workdir)
         return state
     best_gain = max((row["validation_gain_db"] for row in read_metrics(workdir / "metrics.jsonl")
                      if "validation_gain_db" in row and row["step"] <= step), default=-math.inf)  # fmt: skip
@@ -51,7 +52,8 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
     batches = _batches(config, run, training, step)
     batch = next(batches)
     started = time.perf_counter()
-    train_step = jax.jit(run.train_step, donate_argnums=0).lower(state, batch).compile()
+    places = jax.tree.map(lambda array: array.sharding, run.abstract_state)
+    train_step = jax.jit(run.train_step, donate_argnums=0, out_shardings=(places, None)).lower(state, batch).compile()
     print(f"train: step compiled once in {time.perf_counter() - started:.1f} s", flush=True)
     validate = _validation(config, run, validation)
 
@@ -93,9 +95,13 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
                 checkpoint.save(checkpoints, step, state)
 
     metrics.close()
-    if first:
-        pictures.curves(workdir / "curves.png", read_metrics(workdir / "metrics.jsonl"))
+    _draw_curves(workdir)
     return state
+
+
+def _draw_curves(workdir: Path) -> None:
+    if jax.process_index() == 0:
+        pictures.curves(workdir / "curves.png", read_metrics(workdir / "metrics.jsonl"))
 
 
 def _restore(checkpoints: Path, run: Run) -> tuple[TrainState, int]:
@@ -122,9 +128,7 @@ def _batches(config: ConfigDict, run: Run, source: Source, step: int) -> Iterato
     return (mesh.global_batch(batch, run.mesh) for batch in host_batches)
 
 
-def _validation(
-    config: ConfigDict, run: Run, source: Source
-) -> Callable[[Any], tuple[float, tuple[np.ndarray, ...]]]:
+def _validation(config: ConfigDict, run: Run, source: Source) -> Callable[[Any], tuple[float, tuple[np.ndarray, ...]]]:
     """A function of the parameters: gain in dB over a fixed batch of held-out patches, and one of them for a picture."""
     batch = next(loader.batches(source, batch_size=config.batch_size, patch=config.data.patch, seed=0, threads=1))
     batch["epoch"] = VALIDATION_EPOCH + batch["epoch"]
@@ -155,5 +159,5 @@ def _stop_if_stuck(row: dict[str, Any]) -> None:
     if row["skipped"] >= MOST_SKIPPED:
         raise InputError(
             f"step {row['step']}: gradients were not finite for {int(row['skipped'])} steps in a row; parameters are unchanged since "
-            "then. Lower --config.optimizer.lr_peak, or look for bad records with launch/prepare_data.py"
+            "then. Lower --config.optimizer.lr_peak, or --config.optimizer.clip_norm"
         )

@@ -25,7 +25,7 @@ class Run(NamedTuple):
       graphdef: the network without its parameters.
       noise: what noise is made.
       schedule: learning rate by step.
-      abstract_state: shapes, dtypes and places of the train state.
+      abstract_state: shapes, dtypes and places (shardings) of the train state.
       initial_state: makes the state before the first step.
       train_step, evaluation_step: pure functions, not yet compiled.
       parameters: how many the network has.

@@ -77,11 +77,11 @@ def test_the_card_is_json(small):
     assert len(restored["relative_volume"]) == SMALL.frames
 
 
-def test_peak_snr_is_in_its_range(small):
-    low, high = SMALL.peak_snr
+def test_signal_snr_is_in_its_range(small):
+    low, high = SMALL.signal_snr
     peak = np.percentile(np.abs(small.truth), 99.5)
     assert low <= peak <= high
-    np.testing.assert_allclose(peak, small.card["peak_snr"], rtol=1e-5)
+    np.testing.assert_allclose(peak, small.card["signal_snr"], rtol=1e-5)
 
 
 def test_volume_curve_is_periodic_and_ejects():

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from snraware_jax.errors import InputError
+from snraware_jax.evaluation.preview import write_preview
 from snraware_jax.formats.atomic import replacing
 from snraware_jax.formats.hdf5 import read_series, write_series
-from snraware_jax.formats.preview import write_preview
 from snraware_jax.formats.series import Series
 
 

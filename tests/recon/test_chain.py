@@ -39,6 +39,9 @@ def test_the_signal_is_that_of_the_full_data_over_root_r_and_g(scan, plan):
     truth = np.asarray(chain.apply(plan, clean.kspace, clean.acquired))
     difference = (series.image - truth)[:, inside]
     assert np.sqrt(np.mean(np.abs(difference) ** 2) / 2) == pytest.approx(1, abs=0.05)
+    # twice the object, twice the signal: the level is that of the input, not one that the chain chose
+    doubled = np.asarray(chain.apply(plan, 2 * clean.kspace, clean.acquired))
+    np.testing.assert_allclose(doubled[:, inside], 2 * truth[:, inside], rtol=1e-4)
     correlation = np.abs(truth[0] * series.g_map)[inside]
     assert np.corrcoef(correlation, np.abs(image)[inside])[0, 1] > 0.9
 

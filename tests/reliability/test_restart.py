@@ -2,9 +2,14 @@
 
 import signal
 import time
+from pathlib import Path
 
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
+from snraware_jax.training import checkpoint
 from snraware_jax.training.logging import read_metrics
 from tests.tiny import TINY
 
@@ -22,7 +27,7 @@ def uninterrupted(launch, tiny_records, tmp_path_factory):
     process = launch(*command(tiny_records, workdir))
     _, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
-    return read_metrics(workdir / "metrics.jsonl")
+    return workdir
 
 
 @pytest.mark.xdist_group("train")
@@ -35,11 +40,22 @@ def test_kill_9_and_the_same_command_again(launch, tiny_records, uninterrupted, 
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    rows = read_metrics(workdir / "metrics.jsonl")
-    assert rows[-1]["step"] < STEPS
+    reached = checkpoint.steps(workdir / "checkpoints")
+    assert STEPS not in reached, "the run was over before it was killed: give it more steps"
 
     again = launch(*command(tiny_records, workdir))
     output, error = again.communicate(timeout=300)
     assert again.returncode == 0, error
-    assert ("resumed at step" in output) == (at_step > 4)
-    assert read_metrics(workdir / "metrics.jsonl") == uninterrupted
+    assert ("resumed at step" in output) == bool(reached)
+    assert read_metrics(workdir / "metrics.jsonl") == read_metrics(uninterrupted / "metrics.jsonl")
+    for folder in ("checkpoints", "best"):
+        same_arrays(workdir / folder, uninterrupted / folder)
+
+
+def same_arrays(found: Path, expected: Path) -> None:
+    """The newest checkpoints of two folders hold equal bits."""
+    step = checkpoint.steps(expected)[-1]
+    assert checkpoint.steps(found)[-1] == step
+    with ocp.StandardCheckpointer() as checkpointer:
+        trees = [checkpointer.restore(folder.resolve() / f"{step:08d}" / "state") for folder in (found, expected)]
+    jax.tree.map(np.testing.assert_array_equal, *trees)
