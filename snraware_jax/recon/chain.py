@@ -204,5 +204,5 @@ def _check(scan: RawScan, accelerations: tuple[int, ...]) -> None:
         possible = f"{min(accelerations)}-{largest}" if largest > min(accelerations) else f"{largest}"
         raise InputError(
             f"{scan.name}: {lines} calibration lines; R = {max(accelerations)} needs {grappa.lines_needed(max(accelerations))} "
-            f"(3R + 1). g-maps are possible up to R = {largest} only: `snraware reconstruct` takes --accelerations {possible}."
+            f"(3R + 1). g-maps are possible up to R = {largest} only: pass --accelerations {possible}."
         )

@@ -41,7 +41,7 @@ def test_shipped_configurations_are_valid(config):
         ({"model__backbone": "unet"}, "unet"),
         ({"model__dtype": "float17"}, "model.dtype"),
         ({"evaluation__tile": (8, 64, 64)}, "--config.evaluation.tile=8,24,24"),
-        ({"evaluation__overlap": (8, 8, 8)}, "less overlap than its tile"),
+        ({"evaluation__overlap": (16, 8, 8)}, "less overlap than its tile"),
         ({"train__steps": 0, "train__epochs": 0}, "no budget"),
         ({"data__simulation__subjects": (8, 0, 1)}, "data.simulation.subjects"),
         ({"loss__charbonnier": -1.0}, "loss"),
