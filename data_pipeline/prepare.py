@@ -102,7 +102,8 @@ def prepare(inputs: Sequence[Path], output: Path, *, split_by: str, seed: int, s
     Args:
       inputs: files, or folders that are searched for them.
       output: folder of the shards; must not have any yet.
-      split_by: "subject" (one file is one subject), or "series" (every slice apart: only where one subject is all there is).
+      split_by: "subject" (in a folder of folders each of these is one subject, otherwise each file), or "series" (every
+        slice apart: only where one subject is all there is).
       seed: of the acquisition given to anatomy.
       settings: of that acquisition.
 
@@ -114,14 +115,13 @@ def prepare(inputs: Sequence[Path], output: Path, *, split_by: str, seed: int, s
     """
     if output.exists() and any(output.iterdir()):
         raise InputError(f"{output}: not empty; give another --output, or delete it")
-    files = list(_files(inputs))
-    series = [(file, part) for file in files for part in _parts(file)]
-    names = [file.stem if split_by == "subject" else f"{file.stem}-{part:03d}" for file, part in series]
+    series = [(file, subject, part) for file, subject in _files(inputs) for part in _parts(file)]
+    names = [subject if split_by == "subject" else f"{file}-{part}" for file, subject, part in series]
     splits = assign_splits(names)
     made: dict[str, list[Record]] = {split: [] for split in records.SPLITS}
     with Progress(len(series), "prepare") as progress:
-        for sample_id, ((file, part), name) in enumerate(zip(series, names, strict=True)):
-            made[splits[name]].append(_record(file, part, sample_id, file.stem, splits[name], seed, settings))
+        for sample_id, ((file, subject, part), name) in enumerate(zip(series, names, strict=True)):
+            made[splits[name]].append(_record(file, part, sample_id, subject, splits[name], seed, settings))
             progress.update(sample_id + 1)
     for split, of_split in made.items():
         for start in range(0, len(of_split), RECORDS_PER_SHARD):
@@ -147,14 +147,22 @@ def assign_splits(names: Sequence[str]) -> dict[str, str]:
     return {name: split_of(i) for i, name in enumerate(unique)}
 
 
-def _files(inputs: Sequence[Path]) -> Iterable[Path]:
+def _files(inputs: Sequence[Path]) -> Iterable[tuple[Path, str]]:
+    """Every file to prepare, and the subject that it is of: its folder below the folder that was given, or its own name."""
+    subjects: dict[str, Path] = {}
     for path in inputs:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
         found = sorted(file for file in path.rglob("*") if _is_input(file)) if path.is_dir() else [path]
         if not found:
             raise InputError(f"{path}: no raw scans (.h5) or anatomy (.npz) in this folder")
-        yield from found
+        for file in found:
+            within = file.relative_to(path).parts
+            subject = within[0] if len(within) > 1 else file.stem
+            place = path / within[0] if len(within) > 1 else file
+            if subjects.setdefault(subject, place) != place:
+                raise InputError(f"{place} and {subjects[subject]}: two subjects of one name; rename one of them")
+            yield file, subject
 
 
 def _is_input(file: Path) -> bool:

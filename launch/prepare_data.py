@@ -2,8 +2,9 @@
 
     python launch/prepare_data.py --input=meas1.h5 --input=study/ --output=RECORDS
 
-Input: raw ISMRMRD with a noise scan and calibration lines (.h5), or magnitude anatomy as `images[slice, frame, y, x]` (.npz), which is
-given phase, coils and noise by the simulator's acquisition. Output: HDF5 shards for --config.data.path.
+Input: raw ISMRMRD with a noise scan and calibration lines (.h5), or magnitude anatomy as `images[slice, frame, y, x]` (.npz),
+which is given phase, coils and noise by the simulator's acquisition. Output: HDF5 shards for --config.data.path. Data are split
+by subject: each folder below a given folder is one subject, otherwise each file.
 """
 
 from pathlib import Path

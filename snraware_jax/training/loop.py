@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
@@ -70,7 +69,7 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
             # ---- log ------------------------------------------------------------------------------------------------------
             last = step == run.steps
             if step % config.train.log_every == 0 or last or step % config.train.checkpoint_every == 0:
-                rows = [_row(run, at, values) for at, values in pending]
+                rows = [{"step": at} | {name: float(value) for name, value in values.items()} for at, values in pending]
                 pending.clear()
                 for row in rows:
                     metrics.write(row)
@@ -148,11 +147,6 @@ def _validation(config: ConfigDict, run: Run, source: Source) -> Callable[[Any],
         return float(gain), tuple(np.asarray(image) for image in sample)
 
     return validate
-
-
-def _row(run: Run, step: int, figures: dict[str, Array]) -> dict[str, Any]:
-    values = {name: float(value) for name, value in figures.items()}
-    return {"step": step, **values, "learning_rate": float(jnp.asarray(run.schedule(step - 1)))}
 
 
 def _stop_if_stuck(row: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -24,7 +23,6 @@ class Run(NamedTuple):
       mesh: the devices.
       graphdef: the network without its parameters.
       noise: what noise is made.
-      schedule: learning rate by step.
       abstract_state: shapes, dtypes and places (shardings) of the train state.
       initial_state: makes the state before the first step.
       train_step, evaluation_step: pure functions, not yet compiled.
@@ -35,7 +33,6 @@ class Run(NamedTuple):
     mesh: Mesh
     graphdef: nnx.GraphDef
     noise: NoiseSettings
-    schedule: optax.Schedule
     abstract_state: TrainState
     initial_state: Callable[[], TrainState]
     train_step: Callable
@@ -73,10 +70,9 @@ def assemble(config: ConfigDict, samples: int) -> Run:
         mesh=devices,
         graphdef=graphdef,
         noise=noise,
-        schedule=schedule,
         abstract_state=jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, sharding),
         initial_state=jax.jit(initial, out_shardings=sharding),
-        train_step=step.make_train_step(graphdef, noise, loss, optimizer, seed=config.seed, ema=config.train.ema),
+        train_step=step.make_train_step(graphdef, noise, loss, optimizer, schedule, seed=config.seed, ema=config.train.ema),
         evaluation_step=step.make_evaluation_step(graphdef),
         parameters=sum(leaf.size for leaf in jax.tree.leaves(shapes)),
     )

@@ -30,8 +30,21 @@ def noisy_pairs(batch: Batch, noise: NoiseSettings, seed: int) -> tuple[Array, A
     return jax.vmap(of_sample)(*(batch[name] for name in names))
 
 
+def next_learning_rate(optimizer_state: Any, schedule: optax.Schedule) -> Array:
+    """The rate of the next update, by the optimiser's own count: a skipped step does not advance it."""
+    *_, (_, count) = optax.tree_utils.tree_get_all_with_path(optimizer_state, "count")
+    return jnp.asarray(schedule(count))
+
+
 def make_train_step(
-    graphdef: nnx.GraphDef, noise: NoiseSettings, loss: Loss, optimizer: optax.GradientTransformation, *, seed: int, ema: float
+    graphdef: nnx.GraphDef,
+    noise: NoiseSettings,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    *,
+    seed: int,
+    ema: float,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
     """The step: (state, batch) -> (next state, metrics). Gradients that are not finite leave parameters and optimiser as they were."""
 
@@ -62,7 +75,9 @@ def make_train_step(
             skipped=jnp.where(usable, 0, state.skipped + 1),
         )
         gain = jnp.mean(gain_db(noisy, output, target))
-        return following, {"loss": total, **terms, "gain_db": gain, "gradient_norm": norm, "skipped": following.skipped}
+        rate = next_learning_rate(state.optimizer, schedule)
+        figures = {"loss": total, **terms, "gain_db": gain, "gradient_norm": norm, "learning_rate": rate}
+        return following, figures | {"skipped": following.skipped}
 
     return train_step
 

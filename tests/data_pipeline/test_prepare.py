@@ -62,6 +62,17 @@ def test_splits_are_by_name_and_never_empty():
         prepare.assign_splits(["one", "one", "two"])
 
 
+def test_a_folder_below_the_input_is_a_subject(tmp_path):
+    for name in ("anna/1.h5", "anna/2.h5", "bert/1.h5", "carl.h5", "carl.truth.npz", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert [subject for _, subject in prepare._files([tmp_path])] == ["anna", "anna", "bert", "carl"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "carl.h5").write_text("")
+    with pytest.raises(InputError, match="two subjects of one name"):
+        list(prepare._files([tmp_path, tmp_path / "other" / "carl.h5"]))
+
+
 def test_a_used_output_folder_is_left_alone(tmp_path):
     (tmp_path / "something").write_text("")
     with pytest.raises(InputError, match="not empty"):
