@@ -61,6 +61,10 @@ def check(record: Record, where: str) -> None:
         if bad.any():
             first = tuple(int(i) for i in np.argwhere(bad)[0])
             raise InputError(f"{where}: {name} has {int(bad.sum())} NaN or Inf, the first at {first}; leave this series out")
+    if not 0 <= record.sample_id < 2**31 or not 0 <= record.native_noise < np.inf:
+        raise InputError(
+            f"{where}: sample id {record.sample_id} or native noise {record.native_noise} is out of range; prepare it again"
+        )
     if (record.gmaps < 0).any():
         raise InputError(f"{where}: gmaps has negative values; g-factor maps are SDs, prepare the series again")
     if record.split not in SPLITS:
@@ -83,7 +87,8 @@ def _write(group: h5py.Group, record: Record) -> None:
     options = {"fletcher32": True, "track_times": False}
     group.create_dataset("image", data=record.image.astype(np.complex64), chunks=(frames, *record.image.shape[1:]), **options)
     group.create_dataset("gmaps", data=record.gmaps.astype(np.float32), chunks=record.gmaps.shape, **options)
-    card = {name: getattr(record, name) for name in ("sample_id", "native_noise", "subject", "split", "metadata")}
+    card = {name: getattr(record, name) for name in ("sample_id", "subject", "split", "metadata")}
+    card["native_noise"] = float(record.native_noise)
     text = np.frombuffer(json.dumps(card).encode(), np.uint8)
     group.create_dataset("card", data=text, chunks=text.shape, **options)
 
@@ -109,10 +114,16 @@ def read_card(group: Any, where: str) -> dict[str, Any]:
     Raises:
       InputError: naming `where`, if they are not as they were written.
     """
+    if "card" not in group:
+        raise InputError(f"{where}: not a training record; is this a folder of launch/prepare_data.py?")
     try:
         card = json.loads(group["card"][()].tobytes())
         if int(group.name.strip("/")) != card["sample_id"]:
             raise ValueError(f"named {group.name}, but its sample id is {card['sample_id']}")
+        kinds = {"sample_id": int, "native_noise": float, "subject": str, "split": str, "metadata": dict}
+        wrong = [name for name in kinds.keys() | card.keys() if not isinstance(card.get(name), kinds.get(name, ()))]
+        if wrong:
+            raise ValueError(f"its {min(wrong)} is {card.get(min(wrong))!r}")
     except DAMAGE as error:
         raise InputError(damaged(where, error)) from error
     return card

@@ -16,7 +16,7 @@ from launch import program
 INPUT = flags.DEFINE_multi_string("input", [], "raw scan, anatomy or folder; may be given several times")
 OUTPUT = flags.DEFINE_string("output", None, "folder of the shards, new or empty")
 SPLIT_BY = flags.DEFINE_enum("split_by", "subject", ["subject", "series"], "what train, validation and test must not share")
-SEED = flags.DEFINE_integer("seed", 0, "of the acquisition that anatomy is given")
+SEED = flags.DEFINE_integer("seed", 0, "of the acquisition that anatomy is given", lower_bound=0)
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from snraware_jax.errors import InputError
+from snraware_jax.errors import InputError, describe
 
-BAD_INPUT = 2  # exit code
+BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -24,8 +24,11 @@ def run(main: Callable[[], int | None]) -> None:
             return _refuse(f"{argv[1]} is not a flag; flags are written --name=value (try --help)")
         try:
             return main()
-        except InputError as error:
-            return _refuse(str(error))
+        except (InputError, OSError) as error:
+            return _refuse(describe(error))
+        except KeyboardInterrupt:
+            _refuse("interrupted; a training goes on from its newest checkpoint when the same command is given again")
+            return INTERRUPTED
 
     app.run(guarded, flags_parser=_parse)
 
@@ -98,10 +101,13 @@ def load_config(text: str) -> ConfigDict:
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    try:
+        specification.loader.exec_module(module)
+    except (SyntaxError, ImportError, NameError) as error:
+        raise InputError(f"{name}: not a configuration ({error}); see configs/hrnet_cnnt.py for one") from error
     try:
         return module.get_config(argument) if argument else module.get_config()
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{text}: {error}") from error
 
 

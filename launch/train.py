@@ -25,13 +25,10 @@ WORKDIR = flags.DEFINE_string("workdir", None, "folder of this run [runs/CONFIG]
 def main() -> None:
     import jax
 
-    from data_pipeline import prepare
     from data_pipeline.records import SPLITS
     from data_pipeline.sources import ShardSource
-    from launch import evaluation
     from snraware_jax.errors import InputError
-    from snraware_jax.training import configuration, loop
-    from snraware_jax.training.run import assemble
+    from snraware_jax.training import configuration
 
     if CONFIG.value is None:
         raise InputError("which configuration? --config=configs/hrnet_cnnt.py:quick, for example")
@@ -44,6 +41,20 @@ def main() -> None:
         for split in SPLITS:
             ShardSource(folder, split)
     configuration.keep(config, workdir)
+    with configuration.lock(workdir):
+        simulate_train_evaluate(config, workdir, folder, settings)
+
+
+def simulate_train_evaluate(config: ConfigDict, workdir: Path, folder: Path, settings: "simulator.Settings") -> None:
+    """The work of the program, once its input has been looked at; it simulates only if it was given no records."""
+    import jax
+
+    from data_pipeline import prepare
+    from data_pipeline.sources import ShardSource
+    from launch import evaluation
+    from snraware_jax.training import loop
+    from snraware_jax.training.run import assemble
+
     program.keep_compiled_programs(workdir / "compilation_cache")
     if not config.data.path:
         subjects = config.data.simulation.subjects

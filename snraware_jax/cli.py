@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snraware_jax import __version__
-from snraware_jax.errors import InputError
+from snraware_jax.errors import InputError, describe
 
 if TYPE_CHECKING:
     from snraware_jax.formats.series import Series
+
+
+MOST_ACCELERATION = 32  # no coil array encodes more along one axis
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except InputError as error:
-        print(f"snraware: {error}", file=sys.stderr)
+    except (InputError, OSError) as error:
+        print(f"snraware: {describe(error)}", file=sys.stderr)
         return 2
     return 0
 
@@ -79,6 +82,8 @@ def parse_accelerations(text: str) -> tuple[int, ...]:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise InputError(f"--accelerations {text} is not a list of numbers: type 2-8 or 2,3,4.")
+        if int(last if dash else first) > MOST_ACCELERATION:
+            raise InputError(f"--accelerations {text} goes beyond {MOST_ACCELERATION}: type 2-8 or 2,3,4.")
         found.update(range(int(first), int(last if dash else first) + 1))
     if not found or min(found) < 1:
         raise InputError(f"--accelerations {text} holds no acceleration from 1 up: type 2-8 or 2,3,4.")

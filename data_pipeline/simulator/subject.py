@@ -55,6 +55,8 @@ class Settings:
     noise_correlation: tuple[float, float] = (0.15, 0.4)
 
     def __post_init__(self):
+        if len(self.matrix) != 2:
+            raise InputError(f"matrix {self.matrix} must be ky, kx, for example (96, 128)")
         if min(*self.matrix, self.frames, self.acceleration) < 1 or not 4 <= self.coils <= 32:
             raise InputError(
                 f"matrix {self.matrix}, frames {self.frames}, acceleration {self.acceleration} must be above 0, "

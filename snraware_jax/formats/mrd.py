@@ -54,6 +54,10 @@ class _Readouts(NamedTuple):
     line: np.ndarray
 
 
+# what parsing raises where numbers of a header contradict each other or the samples
+MISFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
 def read_scan(path: str | Path) -> RawScan:
     """Read a raw scan; the file is opened read-only.
 
@@ -68,6 +72,17 @@ def read_scan(path: str | Path) -> RawScan:
     """
     path = Path(path)
     document, acquisitions = _load(path)
+    try:
+        return _scan(path, document, acquisitions)
+    except InputError:
+        raise
+    except MISFIT as error:
+        raise InputError(
+            f"{path}: its headers and samples do not fit together ({error}): convert the measurement again."
+        ) from error
+
+
+def _scan(path: Path, document: ismrmrd.xsd.ismrmrdHeader, acquisitions: np.ndarray) -> RawScan:
     layout = _layout(path, document)
     head, data = acquisitions["head"], acquisitions["data"]
     is_noise = _flagged(head, ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
@@ -107,13 +122,13 @@ def _load(path: Path) -> tuple[ismrmrd.xsd.ismrmrdHeader, np.ndarray]:
             if "dataset/xml" not in file or "dataset/data" not in file:
                 raise InputError(f"{path} is HDF5 but not raw MRD: it holds {sorted(file)}, not dataset/xml and dataset/data.")
             xml, acquisitions = read_dataset(file, "dataset/xml"), read_dataset(file, "dataset/data")
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, RuntimeError) as error:
         raise InputError(f"{path} cannot be read as HDF5 ({error}): copy or convert it again.") from error
     if not len(acquisitions):
         raise InputError(f"{path} holds 0 readouts: convert it again.")
     try:
         return ismrmrd.xsd.CreateFromDocument(xml.ravel()[0]), acquisitions
-    except (ParserError, ConverterError, TypeError) as error:
+    except (ParserError, ConverterError, TypeError, IndexError) as error:
         raise InputError(f"{path}: its XML header is not an ISMRMRD header ({error}): convert it again.") from error
 
 
@@ -136,6 +151,11 @@ def _layout(path: Path, document: ismrmrd.xsd.ismrmrdHeader) -> _Layout:
         raise InputError(f"{path} is accelerated along two axes; only 1D acceleration is supported yet.")
     mode = parallel.calibrationMode.value if parallel and parallel.calibrationMode else ""
     system = document.acquisitionSystemInformation
+    if factor and factor.kspace_encoding_step_1 < 1:
+        raise InputError(f"{path}: its header has acceleration {factor.kspace_encoding_step_1}: give it 1 or more.")
+    if system and system.relativeReceiverNoiseBandwidth is not None and not 0 < system.relativeReceiverNoiseBandwidth <= 1:
+        found = system.relativeReceiverNoiseBandwidth
+        raise InputError(f"{path}: relativeReceiverNoiseBandwidth is {found}; it lies in (0, 1]: correct the header.")
     lines, oversampled = encoded.matrixSize.y, encoded.matrixSize.x
     return _Layout(
         lines=lines,
@@ -199,7 +219,7 @@ def _one(path: Path, what: str, values: np.ndarray) -> int:
 
 def _dwell(path: Path, what: str, head: np.ndarray) -> float:
     found = np.unique(head["sample_time_us"])
-    if len(found) > 1 or found[0] <= 0:
+    if len(found) > 1 or not 0 < found[0] < np.inf:
         raise InputError(
             f"{path}: sample_time_us of the {len(head)} {what} readouts is {', '.join(map(str, found))}; "
             "one positive dwell time is needed: correct the headers."

@@ -67,6 +67,10 @@ def reconstruct(scan: RawScan, accelerations: Sequence[int] = ACCELERATIONS) -> 
     """
     plan = calibrate(scan, accelerations)
     image = apply(plan, scan.kspace, scan.acquired)
+    if not np.isfinite(image).all() or not np.isfinite(plan.g_map).all():
+        raise InputError(
+            f"{scan.name}: its samples, dwell times or bandwidth give no finite image: convert the measurement again."
+        )
     metadata = {
         "name": scan.name,
         "coils": int(scan.noise.shape[0]),

@@ -83,8 +83,8 @@ def restore(folder: Path, like: Any) -> tuple[int, Any, list[str]]:
 def damaged(path: Path) -> str | None:
     """What is wrong with a checkpoint's files, or None."""
     try:
-        expected = json.loads((path / SEAL).read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        expected = dict(json.loads((path / SEAL).read_text()))
+    except (OSError, ValueError, TypeError) as error:
         return f"{SEAL} is unreadable ({error})"
     found = digests(path)
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))

@@ -1,13 +1,15 @@
 """The configuration at the border: checked as a whole before anything compiles, kept in the workdir, turned into settings."""
 
 import difflib
+import fcntl
 import importlib.metadata
 import json
+import math
 import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ml_collections import ConfigDict
 
@@ -63,6 +65,11 @@ def _rules(config: ConfigDict, devices: int) -> Iterator[tuple[str, bool, str]]:
     In order: a rule may rely on those before it.
     """
     of = lambda name: _field(config, name)
+    for name, value in flatten(config).items():
+        numbers = [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, float)]
+        yield name, all(math.isfinite(number) for number in numbers), "give a finite number"
+    for name in ("data.patch", "evaluation.tile", "evaluation.overlap", "data.simulation.subjects", "data.simulation.matrix"):
+        yield name, all(isinstance(size, int) for size in of(name)), "give whole numbers"
     for name in ("batch_size", "mesh.fsdp", "data.threads", "evaluation.series"):
         yield name, of(name) > 0, f"give a number above 0, --config.{name}=8"
     for name in ("train.log_every", "train.evaluate_every", "train.checkpoint_every"):
@@ -74,7 +81,8 @@ def _rules(config: ConfigDict, devices: int) -> Iterator[tuple[str, bool, str]]:
         f"it does not divide over {devices} devices, --config.batch_size={multiple}",
     )
     yield "mesh.fsdp", devices % config.mesh.fsdp == 0, f"it does not divide {devices} devices, --config.mesh.fsdp=1"
-    yield "seed", 0 <= config.seed < 2**31, "give one from 0 to 2147483647"
+    for name in ("seed", "data.simulation.seed"):
+        yield name, 0 <= of(name) < 2**31, "give one from 0 to 2147483647"
     yield "train.steps", config.train.steps >= 0, "give a number of steps, or 0 for `train.epochs`"
     yield "train.epochs", config.train.steps > 0 or config.train.epochs > 0, "there is no budget, --config.train.steps=600"
     for name in ("optimizer.lr_peak", "optimizer.clip_norm"):
@@ -129,7 +137,22 @@ def keep(config: ConfigDict, workdir: Path) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(path, flatten(config))
     starts = workdir / "versions.json"
-    write_json(starts, [*(json.loads(starts.read_text()) if starts.exists() else []), versions()])
+    write_json(starts, [*(_read(starts, list) if starts.exists() else []), versions()])
+
+
+def lock(workdir: Path) -> TextIO:
+    """Takes WORKDIR for this process; the lock is held until the returned file is closed or the process ends, however it ends.
+
+    Raises:
+      InputError: if another process has it.
+    """
+    file = (workdir / ".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise InputError(f"{workdir}: another training is running in it; wait for it, or give another --workdir") from error
+    return file
 
 
 def compare(config: ConfigDict, workdir: Path) -> None:
@@ -158,12 +181,20 @@ def restore(workdir: Path, fields: ConfigDict) -> ConfigDict:
     path = workdir / "config.json"
     values, known = _read(path), flatten(fields)
     unknown = [name for name in values if name not in known and not name.startswith("loss.")]
+    missing = [name for name in known if name not in values]
+    if missing:
+        raise InputError(
+            f"{path}: lacks {missing[0]}, so it is damaged or of another version; train again in another --workdir"
+        )
     if unknown:
         near = difflib.get_close_matches(unknown[0], list(known), n=1)
         raise InputError(f"{path}: unknown key {unknown[0]}" + (f"; did you mean {near[0]}?" if near else ""))
     config = fields.copy_and_resolve_references()
-    with config.unlocked():
-        config.update_from_flattened_dict({name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    try:
+        with config.unlocked():
+            config.update_from_flattened_dict({name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: damaged ({error}); delete the workdir and train again") from error
     return config
 
 
@@ -190,10 +221,13 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, kind: type[dict] | type[list] = dict) -> Any:
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_text())
+        if not isinstance(value, kind):
+            raise ValueError(f"not a {kind.__name__}")
     except FileNotFoundError as error:
-        raise InputError(f"{path.parent}: no config.json, so not a workdir of launch/train.py; train there first") from error
-    except json.JSONDecodeError as error:
+        raise InputError(f"{path.parent}: no {path.name}, so not a workdir of launch/train.py; train there first") from error
+    except ValueError as error:
         raise InputError(f"{path}: damaged ({error}); delete the workdir and train again") from error
+    return value

@@ -6,15 +6,25 @@ from typing import Any
 
 from tensorboardX import SummaryWriter
 
+from snraware_jax.errors import InputError
 from snraware_jax.formats.atomic import replacing
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All lines of a metrics file; a last line cut off by a crash is left out."""
+    """All rows of a metrics file; a last line cut off by a crash is left out.
+
+    Raises:
+      InputError: if the file holds anything else.
+    """
     if not path.exists():
         return []
-    lines = path.read_text().splitlines()
-    return [json.loads(line) for line in lines if line.endswith("}")]
+    try:
+        rows = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+        if not all(isinstance(row["step"], int) for row in rows):
+            raise ValueError("a step is not a number")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({error}); delete it to go on without the figures of earlier steps") from error
+    return rows
 
 
 class MetricsWriter:

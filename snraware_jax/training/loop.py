@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,6 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
         return state
     best_gain = max((row["validation_gain_db"] for row in read_metrics(workdir / "metrics.jsonl")
                      if "validation_gain_db" in row and row["step"] <= step), default=-math.inf)  # fmt: skip
-    metrics = MetricsWriter(workdir, step)
 
     # ---- compile, once ----------------------------------------------------------------------------------------------------
     batches = _batches(config, run, training, step)
@@ -56,8 +56,9 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
     print(f"train: step compiled once in {time.perf_counter() - started:.1f} s", flush=True)
     validate = _validation(config, run, validation)
 
+    metrics = MetricsWriter(workdir, step)
     pending: list[tuple[int, dict[str, Array]]] = []
-    with Progress(run.steps, "train", enabled=first, start=step) as progress:
+    with closing(metrics), Progress(run.steps, "train", enabled=first, start=step) as progress:
         while step < run.steps:
             # ---- step -----------------------------------------------------------------------------------------------------
             state, figures = train_step(state, batch)
@@ -93,7 +94,6 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
             if step % config.train.checkpoint_every == 0 or last:
                 checkpoint.save(checkpoints, step, state)
 
-    metrics.close()
     _draw_curves(workdir)
     return state
 

@@ -90,3 +90,16 @@ def test_a_foreign_folder_is_left_alone(tmp_path):
     with pytest.raises(InputError, match="not empty and not a workdir"):
         configuration.keep(changed(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_workdir_has_one_writer(tmp_path):
+    with configuration.lock(tmp_path), pytest.raises(InputError, match="another training is running"):
+        configuration.lock(tmp_path)
+    configuration.lock(tmp_path).close()
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "{", '{"seed": 0}', "\ufffd"])
+def test_a_damaged_config_json_is_refused(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(InputError, match=r"config\.json: (damaged|lacks)"):
+        configuration.restore(tmp_path, base.get_config())
