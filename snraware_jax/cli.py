@@ -5,38 +5,46 @@ Nothing heavy is imported before the verb is known, so that `snraware --help` an
 
 import argparse
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from snraware_jax import __version__
 from snraware_jax.errors import InputError, describe
 
-if TYPE_CHECKING:
-    from snraware_jax.formats.series import Series
-
-
 MOST_ACCELERATION = 32  # no coil array encodes more along one axis
+MOST_PIXELS = 4096
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; returns the exit code: 0, or 2 with one line on stderr when the input cannot be used."""
+    """Run one verb; returns the exit code: 0, 1 where a check or some of many files failed, 2 for bad input (one line on stderr)."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        with warnings_as_notes():
+            return options.run(options)
     except (InputError, OSError) as error:
         print(f"snraware: {describe(error)}", file=sys.stderr)
         return 2
-    return 0
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Warnings of the package as lines for a user, without the place in the code that gave them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_, **__: print(f"snraware: note: {message}", file=sys.stderr, flush=True)
+        yield
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="snraware", description="MRI in SNR units: reconstruct raw scans with their g-factor maps."
+        prog="snraware", description="MRI in SNR units: reconstruct raw scans with their g-factor maps, check their noise."
     )
     parser.add_argument("--version", action="version", version=f"snraware {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     _add_reconstruct(verbs)
+    _add_check(verbs)
     return parser
 
 
@@ -44,89 +52,106 @@ def _add_reconstruct(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]
     verb = verbs.add_parser(
         "reconstruct",
         help="raw MRD scans -> images in SNR units, native g-map, g-maps of other accelerations",
-        description="Reconstruct raw MRD (ISMRMRD) scans in SNR units, with the g-map of the scan and of other accelerations. "
-        "A PNG sheet is written beside every output.",
-        epilog="example: snraware reconstruct meas.h5 -o scan.h5",
+        description="Reconstruct raw MRD (ISMRMRD) scans in SNR units, with the g-map of the scan and of other accelerations: cine, "
+        "perfusion, slices, volumes. A PNG sheet is written beside every output. Given again, the command does what is missing.",
+        epilog="examples: snraware reconstruct meas.h5 -o scan.h5     snraware reconstruct study/ -o series/",
     )
-    verb.add_argument("raw", nargs="+", type=Path, metavar="RAW", help="MRD file with its noise scan and calibration lines")
+    verb.add_argument("raw", nargs="+", type=Path, metavar="RAW", help="MRD file with its noise scan, or a folder of them")
     verb.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="OUT.h5, or a folder (several files)")
-    verb.add_argument("--accelerations", default="2-8", metavar="R", help="of the g-maps: 2-8 or 2,3,4 (default %(default)s)")
+    verb.add_argument("--noise", type=Path, metavar="FILE", help="MRD file with the noise scan, where RAW has none")
+    verb.add_argument("--accelerations", metavar="R", help="of the g-maps: 2-8, or 2,3,4, of volumes also 2x2 (default 2-8)")
+    verb.add_argument("--matrix", metavar="HxW", help="zero-fill to this matrix (default: the scan's own; DxHxW of volumes)")
+    verb.add_argument("--phases", type=int, metavar="N", help="gate the frames to N phases of the heart's cycle")
+    verb.add_argument("--overwrite", action="store_true", help="make again what is there already")
     verb.set_defaults(run=reconstruct)
 
 
-def reconstruct(options: argparse.Namespace) -> None:
-    """Every raw scan to a series and its preview; scans are independent, the first unusable one stops the run."""
-    accelerations = parse_accelerations(options.accelerations)
-    outputs = _outputs(options.raw, options.output)
-
-    from snraware_jax.evaluation.preview import write_preview
-    from snraware_jax.formats.hdf5 import write_series
-    from snraware_jax.formats.mrd import read_scan
-    from snraware_jax.recon import chain
-
-    for raw, output in zip(options.raw, outputs, strict=True):
-        series = chain.reconstruct(read_scan(raw), accelerations)
-        write_series(output, series)
-        write_preview(output.with_suffix(".png"), series)
-        print(f"{output}: {_summary(series)}")
+def _add_check(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "check",
+        help="is a raw scan in SNR units after reconstruction? whitening, noise, g against replicas",
+        description="Measure a raw scan's noise in ways that do not rely on the reconstruction: whiteness and SD of its whitened samples, "
+        "noise beside the object, and the SD of noise replicas against the g-map. Writes nothing. Exit code 1 where a check fails.",
+        epilog="example: snraware check meas.h5",
+    )
+    verb.add_argument("raw", type=Path, metavar="RAW", help="MRD file with its noise scan")
+    verb.add_argument("--noise", type=Path, metavar="FILE", help="MRD file with the noise scan, where RAW has none")
+    verb.set_defaults(run=check)
 
 
-def parse_accelerations(text: str) -> tuple[int, ...]:
-    """The numbers of '2-8', '2,4,6' or '2-4,8', ascending.
+def check(options: argparse.Namespace) -> int:
+    """Prints the checks of every slice of a raw scan; 1 if one of them fails."""
+    from snraware_jax.evaluation.scan_checks import check_scan
+    from snraware_jax.formats.mrd import read_scans
+
+    passed = True
+    for scan in read_scans(options.raw, options.noise):
+        print(f"{scan.name}:")
+        for result in check_scan(scan):
+            print(f"  {result}")
+            passed &= result.passed
+    return 0 if passed else 1
+
+
+def reconstruct(options: argparse.Namespace) -> int:
+    """Every raw scan to a series and its preview; the failure of one of many does not stop the others."""
+    accelerations = parse_accelerations(options.accelerations or "2-8")
+    matrix = parse_matrix(options.matrix) if options.matrix else None
+    if options.phases is not None and options.phases < 1:
+        raise InputError(f"--phases {options.phases}: give 1 or more, for example 30.")
+
+    from snraware_jax import files
+
+    recipe = {name: str(getattr(options, name)) for name in ("accelerations", "matrix", "phases", "noise")}
+
+    def work(job: "files.Job") -> str | None:
+        from snraware_jax.reconstruction import is_done, reconstruct_file
+
+        made_from = {"sha256": files.digest(job.source), "options": recipe}
+        if not options.overwrite and is_done(job.output, made_from):
+            return None
+        return reconstruct_file(
+            job.source, job.output, options.noise, accelerations, matrix=matrix, phases=options.phases, made_from=made_from
+        )
+
+    return files.run(files.jobs(options.raw, options.output), work, "reconstruct")
+
+
+def parse_matrix(text: str) -> tuple[int, ...]:
+    """The numbers of '192x256' or '32x192x256'.
+
+    Raises:
+      InputError: if it is anything else.
+    """
+    parts = text.split("x")
+    if len(parts) not in (2, 3) or not all(part.isdecimal() and 0 < int(part) <= MOST_PIXELS for part in parts):
+        raise InputError(f"--matrix {text} is not a matrix: type 192x256 (ky x kx), or 32x192x256 (kz x ky x kx).")
+    return tuple(map(int, parts))
+
+
+def parse_accelerations(text: str) -> "tuple[int | tuple[int, int], ...]":
+    """The numbers of '2-8', '2,4,6', '2-4,8' or '2x2,4', ascending; AxB is A along ky and B along kz.
 
     Raises:
       InputError: if it is anything else.
     """
     found: set[int] = set()
+    of_volumes: set[tuple[int, int]] = set()
     for part in text.split(","):
+        along_ky, times, along_kz = part.strip().partition("x")
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        if times and along_ky.isdecimal() and along_kz.isdecimal():
+            of_volumes.add((int(along_ky), int(along_kz)))
+        elif first.isdecimal() and (not dash or last.isdecimal()):
+            found.update(range(int(first), min(int(last or first), MOST_ACCELERATION + 1) + 1))
+        else:
             raise InputError(f"--accelerations {text} is not a list of numbers: type 2-8 or 2,3,4.")
-        if int(last if dash else first) > MOST_ACCELERATION:
-            raise InputError(f"--accelerations {text} goes beyond {MOST_ACCELERATION}: type 2-8 or 2,3,4.")
-        found.update(range(int(first), int(last if dash else first) + 1))
-    if not found or min(found) < 1:
+    values = [*found, *(r for pair in of_volumes for r in pair)]
+    if values and max(values) > MOST_ACCELERATION:
+        raise InputError(f"--accelerations {text} goes beyond {MOST_ACCELERATION}: type 2-8 or 2,3,4.")
+    if not values or min(values) < 1:
         raise InputError(f"--accelerations {text} holds no acceleration from 1 up: type 2-8 or 2,3,4.")
-    return tuple(sorted(found))
-
-
-def _outputs(raw: list[Path], output: Path) -> list[Path]:
-    if output.suffix in (".h5", ".hdf5") and not output.is_dir():
-        if len(raw) > 1:
-            raise InputError(
-                f"{len(raw)} scans cannot go into the one file {output}: give a folder, -o {output.with_suffix('')}"
-            )
-        outputs = [output]
-    else:
-        outputs = [output / f"{path.stem}.h5" for path in raw]
-    twice = {path for path in outputs if outputs.count(path) > 1}
-    if twice:
-        raise InputError(f"several scans would be written to {min(twice)}: reconstruct them into separate folders.")
-    sources = {path.resolve() for path in raw}
-    same = [path for path in outputs if path.resolve() in sources]
-    if same:
-        raise InputError(f"{same[0]} is an input: give -o another name.")
-    return outputs
-
-
-def _summary(series: "Series") -> str:
-    import numpy as np
-
-    from snraware_jax.recon.checks import noise_beside_object
-
-    frames, height, width = series.image.shape
-    noise = noise_beside_object(series.image)
-    facts = series.metadata
-    beside = (
-        f"noise SD beside the object {noise.real:.2f} real, {noise.imaginary:.2f} imaginary ({noise.count} pixels)"
-        if noise.count
-        else "no background to measure noise in"
-    )
-    return (
-        f"{height} x {width}, {frames} frame{'s' if frames > 1 else ''}, {facts['coils']} coils, R = {series.acceleration}; "
-        f"noise covariance of {facts['noise_samples']} samples, condition number {facts['noise_condition']:.1f}; "
-        f"g median {np.median(series.g_map):.2f}; {beside}"
-    )
+    return (*sorted(found), *sorted(of_volumes))
 
 
 if __name__ == "__main__":

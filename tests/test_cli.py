@@ -62,9 +62,9 @@ def refused(capsys, *arguments):
 def test_too_few_calibration_lines_say_what_to_type_and_that_works(tmp_path, capsys):
     raw, output = tmp_path / "meas.h5", tmp_path / "out" / "scan.h5"
     scan = make_scan()
-    write_scan(raw, replace(scan, calibration=scan.calibration[:, 1:25], calibration_start=scan.calibration_start + 1))
+    write_scan(raw, replace(scan, calibration=scan.calibration[:, 1:25], calibration_start=(scan.calibration_start[0] + 1,)))
     message = refused(capsys, raw, "-o", output)
-    assert "24 calibration lines; R = 8 needs 25 (3R + 1)" in message
+    assert "24 calibration lines along ky; R = 8 needs 25 (3R + 1)" in message
     assert "pass --accelerations 2-7" in message
     assert not output.parent.exists()
     assert cli.main(["reconstruct", str(raw), "-o", str(output), "--accelerations", "2-7"]) == 0

@@ -101,7 +101,7 @@ def acquire(
         kspace=noisy,
         acquired=acquired,
         calibration=calibration,
-        calibration_start=start,
+        calibration_start=(start,),
         acceleration=settings.acceleration,
         readout=kx,
         dwell_us=settings.dwell_us,

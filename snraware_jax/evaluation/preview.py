@@ -8,6 +8,7 @@ import numpy as np
 from snraware_jax.formats.atomic import replacing
 from snraware_jax.formats.series import Series
 from snraware_jax.recon.checks import background, noise_beside_object, readout_detail
+from snraware_jax.recon.grappa import label as name_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +29,8 @@ def write_preview(path: str | Path, series: Series) -> None:
     from matplotlib.figure import Figure
 
     frames = sorted({0, len(series.image) // 2})
-    aspect = series.g_map.shape[0] / series.g_map.shape[1]
+    g_map, g_maps = _middle_slice(series)
+    aspect = g_map.shape[0] / g_map.shape[1]
     wide = len(frames) + 2
     heights = (11 / wide * max(aspect, 0.6) + 0.6, 12 / max(wide, len(series.accelerations)) * aspect + 0.5)
     figure = Figure(figsize=(13, sum(heights) + 0.7), layout="constrained", facecolor="white")
@@ -41,20 +43,22 @@ def write_preview(path: str | Path, series: Series) -> None:
     grey = Normalize(0, float(np.percentile(magnitude, 99.5)))
     for axes, frame in zip(panels, frames, strict=False):
         shown = _show(axes, magnitude[frame], "gray", grey)
-        axes.set_title("magnitude" if len(series.image) == 1 else f"magnitude, frame {frame + 1} of {len(series.image)}")
+        axes.set_title(
+            "magnitude" if len(series.image) == 1 else f"magnitude, {_unit(series)} {frame + 1} of {len(series.image)}"
+        )
     _bar(top, shown, panels[len(frames) - 1], "SNR")
-    native = _show(panels[-2], series.g_map, "viridis", Normalize(0, max(1.2, float(np.percentile(series.g_map, 99.5)))))
-    panels[-2].set_title(f"g-factor of the scan, R = {series.acceleration}")
+    native = _show(panels[-2], g_map, "viridis", Normalize(0, max(1.2, float(np.percentile(g_map, 99.5)))))
+    panels[-2].set_title(f"g-factor of the scan, R = {name_of(series.acceleration)}")
     _bar(top, native, panels[-2], "g")
     _histogram(panels[-1], series, max(aspect, 0.6))
 
     maps = bottom.subplots(1, len(series.accelerations), squeeze=False)[0]
     # logarithmic: g at R = 2 and at R = 8 differ tenfold; below 1/2 lies background alone
-    largest = max(2.0, float(np.percentile(series.g_maps, 99.5)))
+    largest = max(2.0, float(np.percentile(g_maps, 99.5)))
     scale = LogNorm(0.5, largest, clip=True)
-    for axes, r, g_map in zip(maps, series.accelerations, series.g_maps, strict=True):
-        shown = _show(axes, g_map, "viridis", scale)
-        axes.set_title(f"g, R = {r}", fontsize=11)
+    for axes, r, g_of_r in zip(maps, series.accelerations, g_maps, strict=True):
+        shown = _show(axes, g_of_r, "viridis", scale)
+        axes.set_title(f"g, R = {name_of(r)}", fontsize=11)
     bar = _bar(bottom, shown, list(maps), "g")
     ticks = [tick for tick in (0.5, 1, 2, 5, 10, 20, 50, 100) if tick <= largest]
     bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
@@ -63,12 +67,23 @@ def write_preview(path: str | Path, series: Series) -> None:
         figure.savefig(temporary, format="png", dpi=110)
 
 
+def _unit(series: Series) -> str:
+    """What the first axis counts."""
+    return "slice" if series.g_map.ndim == 3 else "frame"
+
+
+def _middle_slice(series: Series) -> tuple[np.ndarray, np.ndarray]:
+    """g-map `[H, W]` and g-maps `[R, H, W]`; of slices that have one each, those of the one in the middle."""
+    if series.g_map.ndim == 2:
+        return series.g_map, series.g_maps
+    return series.g_map[len(series.g_map) // 2], series.g_maps[:, len(series.g_map) // 2]
+
+
 def _title(series: Series) -> str:
-    height, width = series.g_map.shape
-    count = len(series.image)
+    count, height, width = series.image.shape
     coils = f", {series.metadata['coils']} coils" if "coils" in series.metadata else ""
     name = series.metadata.get("name", "series")
-    return f"{name}: {height} x {width}, {count} frame{'s' if count > 1 else ''}{coils}, in SNR units"
+    return f"{name}: {height} x {width}, {count} {_unit(series)}{'s' if count > 1 else ''}{coils}, in SNR units"
 
 
 def _show(axes: "Axes", image: np.ndarray, colours: str, scale: "Normalize") -> "AxesImage":

@@ -16,8 +16,11 @@ KIND = "snraware series"
 def write_series(path: str | Path, series: Series) -> None:
     """Write `image`, `g_map`, `g_maps`, `accelerations` as datasets, the rest as attributes.
 
-    Every dataset carries a fletcher32 checksum, without which a flipped bit is read back in silence. The file appears under
-    its name only when it is complete.
+    `accelerations` is `[R]` or, of pairs, `[R, 2]`. Every dataset carries a fletcher32 checksum, without which a flipped bit
+    is read back in silence. The file appears under its name only when it is complete.
+
+    Raises:
+      ValueError: if the shapes of the series disagree.
     """
     arrays = {
         "image": np.asarray(series.image, np.complex64),
@@ -25,6 +28,8 @@ def write_series(path: str | Path, series: Series) -> None:
         "g_maps": np.asarray(series.g_maps, np.float32),
         "accelerations": np.asarray(series.accelerations, np.int32),
     }
+    if problem := _disagreement(series):
+        raise ValueError(problem)
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["kind"] = KIND
         file.attrs["acceleration"] = series.acceleration
@@ -37,7 +42,7 @@ def read_series(path: str | Path) -> Series:
     """Read what `write_series` wrote.
 
     Raises:
-      InputError: if the file is absent, damaged, not a series, or holds NaN or Inf.
+      InputError: if the file is absent, damaged, not a series, of shapes that disagree, or holds NaN or Inf.
     """
     path = Path(path)
     if not path.is_file():
@@ -52,15 +57,55 @@ def read_series(path: str | Path) -> Series:
                 image=read_dataset(file, "image"),
                 g_map=read_dataset(file, "g_map"),
                 g_maps=read_dataset(file, "g_maps"),
-                accelerations=tuple(int(r) for r in read_dataset(file, "accelerations")),
-                acceleration=int(np.asarray(file.attrs["acceleration"])),
+                accelerations=tuple(_acceleration(r) for r in read_dataset(file, "accelerations")),
+                acceleration=_acceleration(np.asarray(file.attrs["acceleration"])),
                 metadata=json.loads(str(file.attrs["metadata"])),
             )
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is damaged or not HDF5 ({error}): make it again.") from error
+    if problem := _disagreement(series):
+        raise InputError(f"{path}: {problem}: make it again.")
     for name in ("image", "g_map", "g_maps"):
         require_finite(path, name, getattr(series, name))
     return series
+
+
+def read_metadata(path: str | Path) -> dict:
+    """The metadata of a series alone, without its images.
+
+    Raises:
+      InputError: if the file is not a series.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("kind") != KIND:
+                raise InputError(f"{path} is not a series in SNR units.")
+            return json.loads(str(file.attrs["metadata"]))
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is damaged or not HDF5 ({error}): make it again.") from error
+
+
+def _acceleration(stored: np.ndarray) -> int | tuple[int, int]:
+    """A number, or a pair (R along H, R along T)."""
+    if stored.shape == (2,):
+        return int(stored[0]), int(stored[1])
+    if stored.shape:
+        raise KeyError(f"{stored.shape[0]} numbers for one acceleration")
+    return int(stored)
+
+
+def _disagreement(series: Series) -> str | None:
+    """How the shapes of a series disagree; None where they do not."""
+    image, g_map, g_maps = np.shape(series.image), np.shape(series.g_map), np.shape(series.g_maps)
+    if len(image) != 3:
+        return f"image is {image}, not [T, H, W]"
+    if g_map not in (image[1:], image):
+        return f"g_map is {g_map}, the image {image}"
+    if g_maps[1:] not in (image[1:], image):
+        return f"g_maps are {g_maps}, the image {image}"
+    if g_maps[0] != len(series.accelerations):
+        return f"g_maps are {g_maps}, for {len(series.accelerations)} accelerations"
+    return None
 
 
 def read_dataset(file: h5py.File, name: str) -> np.ndarray:

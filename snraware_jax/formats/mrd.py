@@ -1,24 +1,28 @@
-"""Raw scans as MRD (ISMRMRD) HDF5 files: 2D Cartesian, one encoding, any number of frames.
+"""Raw scans out of MRD (ISMRMRD) HDF5 files: Cartesian, one encoding; any number of slices, frames, averages; volumes.
 
 Source: Inati et al., MRM 2017 (ISMRMRD).
 """
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import h5py
 import ismrmrd
 import numpy as np
-from ismrmrd.hdf5 import acquisition_dtype
-from xsdata.exceptions import ConverterError, ParserError
+from xsdata.exceptions import ConverterError, ConverterWarning, ParserError
 
 from snraware_jax.errors import InputError
-from snraware_jax.formats.atomic import replacing
 from snraware_jax.formats.hdf5 import read_dataset, require_finite
+from snraware_jax.formats.mrd_header import Axis, Layout, read_layout
+from snraware_jax.formats.mrd_lines import ANY_CALIBRATION, Readouts, calibration, columns, flagged, imaging
+from snraware_jax.formats.mrd_write import write_scan, write_scans
 from snraware_jax.formats.scan import RawScan
 
-# of Siemens receivers; for headers that do not say
-DEFAULT_BANDWIDTH = 0.793
+__all__ = ["read_scan", "read_scans", "write_scan", "write_scans"]
+
 NEITHER_NOISE_NOR_IMAGE = (
     ismrmrd.ACQ_IS_NAVIGATION_DATA,
     ismrmrd.ACQ_IS_PHASECORR_DATA,
@@ -29,89 +33,108 @@ NEITHER_NOISE_NOR_IMAGE = (
     ismrmrd.ACQ_IS_PHASE_STABILIZATION,
     ismrmrd.ACQ_IS_PHASE_STABILIZATION_REFERENCE,
 )
-
-
-class _Layout(NamedTuple):
-    """What the XML header says of the matrix. `shift` leads from a line number to its place on the ky grid."""
-
-    lines: int
-    oversampled: int
-    readout: int
-    shift: int
-    first: int
-    last: int
-    acceleration: int
-    interleaved: bool
-    bandwidth: float
-    fov_mm: tuple[float, float]
-
-
-class _Readouts(NamedTuple):
-    """Readouts of one kind: headers `[N]`, samples `[N, C, kx_oversampled]`, places on the ky grid `[N]`."""
-
-    head: np.ndarray
-    samples: np.ndarray
-    line: np.ndarray
-
-
+SCAN_AXES = ("contrast", "set", "slice")
 # what parsing raises where numbers of a header contradict each other or the samples
 MISFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
-def read_scan(path: str | Path) -> RawScan:
-    """Read a raw scan; the file is opened read-only.
+class _Measurement(NamedTuple):
+    """One file: `scans` holds (contrast, set, slice) of its scans, `[S, 3]` ascending, `member` the scan of each readout."""
+
+    path: Path
+    layout: Layout
+    readouts: Readouts
+    scans: np.ndarray
+    member: np.ndarray
+    dwell_us: float
+    echo_samples: int | None
+    noise: np.ndarray
+    noise_dwell_us: float
+
+
+def read_scans(path: str | Path, noise: str | Path | None = None) -> list[RawScan]:
+    """Read every raw scan of a file, ordered by contrast, set and slice; the file is opened read-only, and once.
 
     Frames are the distinct (repetition, cardiac phase), in this order. The imaging data are the lines of the regular grid of
-    every R-th line: calibration lines between them are left out of it (two densities in one k-space have no single g-factor).
-    Calibration lines acquired more than once are averaged by count. An unaccelerated or interleaved (TPAT) scan without
-    calibration readouts is calibrated on the average of its frames.
+    every R-th line (along ky, and along kz in a volume): calibration lines between them are left out of it, for two densities
+    in one k-space have no single g-factor. A line acquired as n averages becomes their sum/sqrt(n): its noise SD is that of
+    one readout, so SNR units stay exact and the signal grows by sqrt(n). Calibration lines acquired more than once are
+    averaged by count. An unaccelerated or interleaved (TPAT) scan without calibration readouts has `calibration` None.
+
+    An asymmetric echo is placed so that its centre falls on kx//2, zeros where nothing was acquired.
+
+    `cycle` is the median time since the trigger (physiology_time_stamp[0], ticks of 2.5 ms on Siemens) of the lines of a
+    frame, over an RR interval taken as the largest such time plus the median step between successive frames. It is None
+    where these times do not rise from frame to frame, or pass 3 s: then nothing triggered.
+
+    Args:
+      path: MRD file.
+      noise: another MRD file, whose noise readouts are used instead of those of `path`.
+
+    Returns:
+      Scans of one geometry and one noise scan, named as the file, with "slice 3" (set, contrast) where it holds several.
 
     Raises:
-      InputError: if the file cannot be read, is of an unsupported kind, or lacks noise, calibration or imaging lines; the
+      InputError: if a file cannot be read, is of an unsupported kind, or lacks noise, calibration or imaging lines; the
         message names the file, what was found, and what to do.
     """
-    path = Path(path)
-    document, acquisitions = _load(path)
+    measurement = _read(Path(path), noise)
+    with _fitting(measurement.path):
+        return [_scan(measurement, number) for number in range(len(measurement.scans))]
+
+
+def read_scan(path: str | Path, noise: str | Path | None = None) -> RawScan:
+    """Read the one raw scan of a file, as `read_scans` does.
+
+    Raises:
+      InputError: as `read_scans`, and where the file holds several scans.
+    """
+    measurement = _read(Path(path), noise)
+    if len(measurement.scans) > 1:
+        counts = [len(np.unique(numbers)) for numbers in measurement.scans.T]
+        several = [f"{count} {axis}s" for count, axis in zip(counts, SCAN_AXES, strict=True) if count > 1]
+        raise InputError(f"{path} holds {', '.join(several)}; one scan is expected here: split the file, or use read_scans.")
+    with _fitting(measurement.path):
+        return _scan(measurement, 0)
+
+
+@contextmanager
+def _fitting(path: Path) -> Iterator[None]:
+    """Turns what contradictory headers raise into a message that names the file."""
     try:
-        return _scan(path, document, acquisitions)
+        yield
     except InputError:
         raise
     except MISFIT as error:
         raise InputError(
             f"{path}: its headers and samples do not fit together ({error}): convert the measurement again."
         ) from error
-
-
-def _scan(path: Path, document: ismrmrd.xsd.ismrmrdHeader, acquisitions: np.ndarray) -> RawScan:
-    layout = _layout(path, document)
-    head, data = acquisitions["head"], acquisitions["data"]
-    is_noise = _flagged(head, ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
-    others = ~is_noise & ~np.any([_flagged(head, flag) for flag in NEITHER_NOISE_NOR_IMAGE], axis=0)
-    if not is_noise.any():
+    except MemoryError as error:
         raise InputError(
-            f"{path} has no noise readouts (ACQ_IS_NOISE_MEASUREMENT) among its {len(head)} readouts: "
-            "convert the noise scan (a dependency of the measurement) into the same file."
-        )
+            f"{path}: no room for its matrix ({error}): check matrixSize in its header, or free memory."
+        ) from error
 
-    readouts = _place(path, layout, head[others], data[others])
-    coils = readouts.samples.shape[1]
-    noise = _noise(path, head[is_noise], data[is_noise], coils)
-    kspace, acquired = _imaging(path, layout, readouts)
-    calibration, start = _calibration(path, layout, readouts, kspace, acquired)
-    return RawScan(
-        name=path.name,
-        noise=noise,
-        kspace=kspace,
-        acquired=acquired,
-        calibration=calibration,
-        calibration_start=start,
-        acceleration=layout.acceleration,
-        readout=layout.readout,
-        dwell_us=_dwell(path, "imaging", readouts.head),
-        noise_dwell_us=_dwell(path, "noise", head[is_noise]),
-        bandwidth=layout.bandwidth,
-        fov_mm=layout.fov_mm,
-    )
+
+def _read(path: Path, noise: str | Path | None) -> _Measurement:
+    document, acquisitions = _load(path)
+    noise_path = path if noise is None else Path(noise)
+    noise_acquisitions = acquisitions if noise is None else _load(noise_path)[1]
+    with _fitting(noise_path):
+        noise_samples, noise_dwell_us = _noise(noise_path, noise_acquisitions)
+    with _fitting(path):
+        layout = read_layout(path, document)
+        readouts = _place(path, layout, acquisitions)
+        coils = _one(path, "imaging", "coil counts", readouts.head["active_channels"])
+        if coils != len(noise_samples):
+            raise InputError(
+                f"{noise_path}: the noise scan has {len(noise_samples)} coils, the images {coils}: "
+                "use the noise scan of this measurement."
+            )
+        echo_samples = _echo_samples(path, layout, readouts)
+        dwell_us = _dwell(path, "imaging", readouts.head)
+    labels = np.stack([readouts.head["idx"][axis] for axis in SCAN_AXES], axis=1)
+    scans, member = np.unique(labels, axis=0, return_inverse=True)
+    return _Measurement(path, layout, readouts, scans, member.ravel(), dwell_us, echo_samples, noise_samples, noise_dwell_us)
 
 
 def _load(path: Path) -> tuple[ismrmrd.xsd.ismrmrdHeader, np.ndarray]:
@@ -127,92 +150,62 @@ def _load(path: Path) -> tuple[ismrmrd.xsd.ismrmrdHeader, np.ndarray]:
     if not len(acquisitions):
         raise InputError(f"{path} holds 0 readouts: convert it again.")
     try:
-        return ismrmrd.xsd.CreateFromDocument(xml.ravel()[0]), acquisitions
+        with warnings.catch_warnings():
+            # a patient's weight in words is no reason to complain; the numbers that matter are checked by `read_layout`
+            warnings.simplefilter("ignore", ConverterWarning)
+            return ismrmrd.xsd.CreateFromDocument(xml.ravel()[0]), acquisitions
     except (ParserError, ConverterError, TypeError, IndexError) as error:
         raise InputError(f"{path}: its XML header is not an ISMRMRD header ({error}): convert it again.") from error
 
 
-def _layout(path: Path, document: ismrmrd.xsd.ismrmrdHeader) -> _Layout:
-    if len(document.encoding) != 1:
-        raise InputError(f"{path} has {len(document.encoding)} encodings; only one is supported yet: split the file.")
-    encoding = document.encoding[0]
-    if encoding.trajectory.value != "cartesian":
-        raise InputError(f"{path} has a {encoding.trajectory.value} trajectory; only Cartesian scans are supported yet.")
-    encoded, recon, limits = encoding.encodedSpace, encoding.reconSpace, encoding.encodingLimits.kspace_encoding_step_1
-    if encoded.matrixSize.z > 1:
-        raise InputError(f"{path} is 3D ({encoded.matrixSize.z} partitions); only 2D scans are supported yet.")
-    if limits is None:
+def _noise(path: Path, acquisitions: np.ndarray) -> tuple[np.ndarray, float]:
+    """Samples `[C, M]` and dwell time of the noise readouts."""
+    chosen = flagged(acquisitions["head"], ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+    if not chosen.any():
         raise InputError(
-            f"{path}: its header has no encodingLimits.kspace_encoding_step_1, so the centre line is unknown: add it."
+            f"{path} has no noise readouts (ACQ_IS_NOISE_MEASUREMENT) among its {len(chosen)} readouts: convert the noise scan "
+            "(a dependency of the measurement) into the same file, or name the file that holds it: --noise FILE."
         )
-    parallel = encoding.parallelImaging
-    factor = parallel.accelerationFactor if parallel else None
-    if factor and factor.kspace_encoding_step_2 > 1:
-        raise InputError(f"{path} is accelerated along two axes; only 1D acceleration is supported yet.")
-    mode = parallel.calibrationMode.value if parallel and parallel.calibrationMode else ""
-    system = document.acquisitionSystemInformation
-    if factor and factor.kspace_encoding_step_1 < 1:
-        raise InputError(f"{path}: its header has acceleration {factor.kspace_encoding_step_1}: give it 1 or more.")
-    if system and system.relativeReceiverNoiseBandwidth is not None and not 0 < system.relativeReceiverNoiseBandwidth <= 1:
-        found = system.relativeReceiverNoiseBandwidth
-        raise InputError(f"{path}: relativeReceiverNoiseBandwidth is {found}; it lies in (0, 1]: correct the header.")
-    lines, oversampled = encoded.matrixSize.y, encoded.matrixSize.x
-    return _Layout(
-        lines=lines,
-        oversampled=oversampled,
-        readout=round(oversampled * recon.fieldOfView_mm.x / encoded.fieldOfView_mm.x),
-        shift=lines // 2 - limits.center,
-        first=limits.minimum + lines // 2 - limits.center,
-        last=limits.maximum + lines // 2 - limits.center,
-        acceleration=factor.kspace_encoding_step_1 if factor else 1,
-        interleaved=mode == "interleaved",
-        bandwidth=(system and system.relativeReceiverNoiseBandwidth) or DEFAULT_BANDWIDTH,
-        fov_mm=(encoded.fieldOfView_mm.y, recon.fieldOfView_mm.x),
-    )
+    head, data = acquisitions["head"][chosen], acquisitions["data"][chosen]
+    coils = _one(path, "noise", "coil counts", head["active_channels"])
+    noise = np.concatenate([readout.view(np.complex64).reshape(coils, -1) for readout in data], axis=1)
+    require_finite(path, "noise [coil, sample]", noise)
+    return noise, _dwell(path, "noise", head)
 
 
-def _flagged(head: np.ndarray, flag: int) -> np.ndarray:
-    return (head["flags"] >> np.uint64(flag - 1)) & np.uint64(1) != 0
-
-
-def _place(path: Path, layout: _Layout, head: np.ndarray, data: np.ndarray) -> _Readouts:
-    """Imaging and calibration readouts, checked, and placed on the grid with DC at N//2."""
+def _place(path: Path, layout: Layout, acquisitions: np.ndarray) -> Readouts:
+    """Imaging and calibration readouts with their places on the grid, DC at N//2."""
+    head = acquisitions["head"]
+    chosen = ~flagged(head, ismrmrd.ACQ_IS_NOISE_MEASUREMENT, *NEITHER_NOISE_NOR_IMAGE)
+    head = head[chosen]
     if not len(head):
         raise InputError(
             f"{path} has noise readouts but no imaging readouts: convert the measurement itself, not its noise scan."
         )
-    for axis in ("slice", "contrast", "set", "average"):
-        count = len(np.unique(head["idx"][axis]))
-        if count > 1:
-            raise InputError(f"{path} holds {count} {axis}s; only one is supported yet: split the file.")
-    if _flagged(head, ismrmrd.ACQ_IS_REVERSE).any():
+    if flagged(head, ismrmrd.ACQ_IS_REVERSE).any():
         raise InputError(f"{path} has reversed readouts (EPI), which are not supported yet.")
-    coils = _one(path, "coil counts", head["active_channels"])
-    samples = _one(path, "readout lengths", head["number_of_samples"])
-    before, after = _one(path, "discard_pre", head["discard_pre"]), _one(path, "discard_post", head["discard_post"])
-    kept, centre = samples - before - after, _one(path, "center_sample", head["center_sample"]) - before
-    if (kept, centre) != (layout.oversampled, layout.oversampled // 2):
-        raise InputError(
-            f"{path}: readouts have {kept} samples with the echo at {centre}, the matrix {layout.oversampled} with the echo at "
-            f"{layout.oversampled // 2}; partial echoes are not supported yet."
-        )
-    line = head["idx"]["kspace_encode_step_1"].astype(int) + layout.shift
-    if line.min() < 0 or line.max() >= layout.lines:
-        raise InputError(
-            f"{path}: lines {line.min()}..{line.max()} do not fit the {layout.lines} lines of the matrix: "
-            "check encodingLimits.kspace_encoding_step_1.center."
-        )
-    values = np.stack([readout.view(np.complex64) for readout in data]).reshape(-1, coils, samples)
-    values = values[:, :, before : before + kept]
-    require_finite(path, "readouts [readout, coil, sample]", values)
-    return _Readouts(head, values, line)
+    ky = _places(path, "kspace_encoding_step_1", layout.ky, head["idx"]["kspace_encode_step_1"])
+    kz = np.zeros_like(ky)
+    if layout.volume:
+        kz = _places(path, "kspace_encoding_step_2", layout.kz, head["idx"]["kspace_encode_step_2"])
+    return Readouts(head, acquisitions["data"][chosen], kz, ky)
 
 
-def _one(path: Path, what: str, values: np.ndarray) -> int:
+def _places(path: Path, name: str, axis: Axis, numbers: np.ndarray) -> np.ndarray:
+    place = numbers.astype(int) + axis.shift
+    if place.min() < 0 or place.max() >= axis.size:
+        raise InputError(
+            f"{path}: lines {place.min()}..{place.max()} do not fit the {axis.size} lines of the matrix: "
+            f"check encodingLimits.{name}.center."
+        )
+    return place
+
+
+def _one(path: Path, kind: str, what: str, values: np.ndarray) -> int:
     found = np.unique(values)
     if len(found) > 1:
         raise InputError(
-            f"{path}: its readouts differ in {what} ({', '.join(map(str, found))}): convert the measurements separately."
+            f"{path}: its {kind} readouts differ in {what} ({', '.join(map(str, found))}): convert the measurements separately."
         )
     return int(found[0])
 
@@ -227,159 +220,63 @@ def _dwell(path: Path, what: str, head: np.ndarray) -> float:
     return float(found[0])
 
 
-def _noise(path: Path, head: np.ndarray, data: np.ndarray, coils: int) -> np.ndarray:
-    found = _one(path, "coil counts of the noise", head["active_channels"])
-    if found != coils:
+def _echo_samples(path: Path, layout: Layout, readouts: Readouts) -> int | None:
+    """Samples of the imaging readouts, None where they fill the matrix; all readouts must fit it about one echo."""
+    whole = (0, layout.oversampled)
+    frames = readouts.head[~flagged(readouts.head, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)]
+    reference = readouts.head[flagged(readouts.head, *ANY_CALIBRATION)]
+    first, end = _echo(path, layout, "imaging", frames) if len(frames) else whole
+    found = _echo(path, layout, "calibration", reference) if len(reference) else whole
+    if found not in ((first, end), whole):
         raise InputError(
-            f"{path}: the noise scan has {found} coils, the images {coils}: use the noise scan of this measurement."
+            f"{path}: calibration readouts fill places {found[0]} to {found[1] - 1} of the matrix, imaging readouts {first} to "
+            f"{end - 1}; calibration must be whole or alike: convert the measurement again."
         )
-    noise = np.concatenate([readout.view(np.complex64).reshape(coils, -1) for readout in data], axis=1)
-    require_finite(path, "noise [coil, sample]", noise)
-    return noise
+    return None if (first, end) == whole else end - first
 
 
-def _imaging(path: Path, layout: _Layout, readouts: _Readouts) -> tuple[np.ndarray, np.ndarray]:
-    """`kspace` and `acquired` of all frames from the readouts that are not for calibration alone."""
-    imaging = ~_flagged(readouts.head, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
-    if not imaging.any():
-        raise InputError(f"{path}: all {len(imaging)} readouts are for calibration alone: convert the measurement again.")
-    between = _flagged(readouts.head, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
-    index = readouts.head["idx"]
-    names, frame = np.unique(np.stack([index["repetition"], index["phase"]]), axis=1, return_inverse=True)
-    present = np.unique(frame[imaging])
-    kspace = np.zeros((len(present), readouts.samples.shape[1], layout.lines, layout.oversampled), np.complex64)
-    acquired = np.zeros((len(present), layout.lines), bool)
-    for t, label in enumerate(present):
-        where = f"frame {t} (repetition {names[0, label]}, phase {names[1, label]})"
-        chosen = np.flatnonzero(imaging & (frame == label))
-        on_grid = _on_grid(f"{path}: {where}", layout, readouts.line[chosen], between[chosen])
-        kept = chosen[on_grid]
-        kspace[t][:, readouts.line[kept]] = readouts.samples[kept].swapaxes(0, 1)
-        acquired[t, readouts.line[kept]] = True
-    return kspace, acquired
-
-
-def _on_grid(where: str, layout: _Layout, line: np.ndarray, between: np.ndarray) -> np.ndarray:
-    """Which readouts lie on the regular grid of one frame; `between` says which may lie beside it."""
-    r = layout.acceleration
-    phase = np.bincount(line % r).argmax()
-    on_grid = line % r == phase
-    stray = line[~on_grid & ~between]
-    if len(stray):
+def _echo(path: Path, layout: Layout, kind: str, head: np.ndarray) -> tuple[int, int]:
+    """Columns of the matrix, first and one past the last, that readouts of one kind fill."""
+    for name in ("number_of_samples", "discard_pre", "discard_post", "center_sample"):
+        _one(path, kind, name, head[name])
+    _, start, count = columns(layout, head[0])
+    if not (0 <= start <= layout.oversampled // 2 < start + count <= layout.oversampled):
         raise InputError(
-            f"{where}: {len(stray)} of {len(line)} lines are not on a grid of every R = {r} lines (first: {stray[0]}); "
-            "only regular undersampling is supported yet."
+            f"{path}: {kind} readouts have {count} samples with the echo at {layout.oversampled // 2 - start}, which do not fit "
+            f"the {layout.oversampled} of the matrix with the echo at {layout.oversampled // 2}: correct the headers."
         )
-    expected = np.arange(layout.first + (phase - layout.first) % r, layout.last + 1, r)
-    missing = np.setdiff1d(expected, line[on_grid])
-    if len(missing):
-        raise InputError(
-            f"{where} has {len(expected) - len(missing)} of {len(expected)} lines; missing: "
-            f"{', '.join(map(str, missing[:8]))}{', ...' if len(missing) > 8 else ''}. Convert the whole measurement again."
-        )
-    values, counts = np.unique(line[on_grid], return_counts=True)
-    if counts.max() > 1:
-        raise InputError(f"{where} holds line {values[counts.argmax()]} {counts.max()} times; averages are not supported yet.")
-    return on_grid
+    return start, start + count
 
 
-def _calibration(
-    path: Path, layout: _Layout, readouts: _Readouts, kspace: np.ndarray, acquired: np.ndarray
-) -> tuple[np.ndarray, int]:
-    """The contiguous block of calibration lines and the line at which it begins."""
-    flags = (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
-    chosen = np.any([_flagged(readouts.head, flag) for flag in flags], axis=0)
-    if chosen.any():
-        count = np.bincount(readouts.line[chosen], minlength=layout.lines)
-        total = np.zeros((layout.lines, *readouts.samples.shape[1:]), np.complex64)
-        np.add.at(total, readouts.line[chosen], readouts.samples[chosen])
-        total = total.swapaxes(0, 1)
-    elif layout.interleaved or layout.acceleration == 1:
-        count, total = acquired.sum(axis=0), kspace.sum(axis=0)
-    else:
-        raise InputError(
-            f"{path} has no calibration lines (ACQ_IS_PARALLEL_CALIBRATION) among its {len(chosen)} readouts; R = "
-            f"{layout.acceleration} needs {3 * layout.acceleration + 1} (3R + 1): convert the reference lines with the scan."
-        )
-    found, centre = np.flatnonzero(count), layout.lines // 2
-    missing = np.flatnonzero(count[found[0] : found[-1] + 1] == 0) + found[0]
-    if len(missing) or not found[0] < centre < found[-1]:
-        raise InputError(
-            f"{path}: its {len(found)} calibration lines {found[0]}..{found[-1]} must lie without gaps about the centre line {centre}; "
-            f"{len(missing)} are missing between them: convert the measurement again."
-        )
-    block = total[:, found[0] : found[-1] + 1] / count[found[0] : found[-1] + 1, None]
-    return np.ascontiguousarray(block, np.complex64), int(found[0])
-
-
-def write_scan(path: str | Path, scan: RawScan) -> None:
-    """Write a raw scan so that `read_scan` returns the same; the file appears under its name only when it is complete.
-
-    Noise readouts first, then the calibration lines as readouts of their own, then the frames, numbered as cardiac phases.
-    """
-    oversampled = scan.kspace.shape[-1]
-    chunks = [scan.noise[:, i : i + oversampled] for i in range(0, scan.noise.shape[1], oversampled)]
-    rows = [_readout(chunk, scan.noise_dwell_us, ismrmrd.ACQ_IS_NOISE_MEASUREMENT) for chunk in chunks]
-    for i in range(scan.calibration.shape[1]):
-        line = scan.calibration_start + i
-        rows.append(_readout(scan.calibration[:, i], scan.dwell_us, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION, line))
-    for frame, line in np.argwhere(scan.acquired):
-        rows.append(_readout(scan.kspace[frame, :, line], scan.dwell_us, 0, line, frame))
-    for i, row in enumerate(rows):
-        row["head"]["scan_counter"] = i + 1
-
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        group = file.create_group("dataset")
-        group.create_dataset("xml", data=[ismrmrd.xsd.ToXML(_document(scan))], dtype=h5py.string_dtype())
-        group.create_dataset("data", data=np.concatenate(rows), maxshape=(None,), chunks=True)
-
-
-def _readout(samples: np.ndarray, dwell_us: float, flag: int, line: int = 0, frame: int = 0) -> np.ndarray:
-    row = np.zeros(1, acquisition_dtype)
-    head = row["head"]
-    head["version"], head["flags"] = 1, 1 << (flag - 1) if flag else 0
-    head["available_channels"], head["active_channels"] = samples.shape[0], samples.shape[0]
-    head["number_of_samples"], head["center_sample"] = samples.shape[1], samples.shape[1] // 2
-    head["sample_time_us"] = dwell_us
-    head["read_dir"], head["phase_dir"], head["slice_dir"] = (1, 0, 0), (0, 1, 0), (0, 0, 1)
-    head["idx"]["kspace_encode_step_1"], head["idx"]["phase"] = line, frame
-    row["traj"][0] = np.zeros(0, np.float32)
-    row["data"][0] = np.ascontiguousarray(samples, np.complex64).view(np.float32).ravel()
-    return row
-
-
-def _document(scan: RawScan) -> ismrmrd.xsd.ismrmrdHeader:
-    xsd = ismrmrd.xsd
-    frames, coils, lines, oversampled = scan.kspace.shape
-    sampled = np.flatnonzero(scan.acquired.any(axis=0))
-    height, width = scan.fov_mm
-
-    def space(columns: int, extent: float) -> ismrmrd.xsd.encodingSpaceType:
-        return xsd.encodingSpaceType(
-            matrixSize=xsd.matrixSizeType(x=columns, y=lines, z=1),
-            fieldOfView_mm=xsd.fieldOfViewMm(x=extent, y=height, z=1.0),
-        )
-
-    limits = xsd.encodingLimitsType(
-        kspace_encoding_step_1=xsd.limitType(minimum=int(sampled[0]), maximum=int(sampled[-1]), center=lines // 2),
-        phase=xsd.limitType(minimum=0, maximum=frames - 1, center=0),
+def _scan(measurement: _Measurement, number: int) -> RawScan:
+    layout = measurement.layout
+    label = _label(measurement.scans, number)
+    where = f"{measurement.path}{label}"
+    readouts = measurement.readouts.take(measurement.member == number)
+    kspace, acquired, cycle = imaging(where, layout, readouts)
+    block, start = calibration(where, layout, readouts, acquired)
+    if not layout.volume:
+        kspace, acquired = kspace[:, :, 0], acquired[:, 0]
+        block, start = None if block is None else block[:, 0], start and start[1:]
+    return RawScan(
+        name=f"{measurement.path.name}{label}",
+        noise=measurement.noise,
+        kspace=kspace,
+        acquired=acquired,
+        calibration=block,
+        calibration_start=start,
+        acceleration=layout.acceleration,
+        readout=layout.readout,
+        dwell_us=measurement.dwell_us,
+        noise_dwell_us=measurement.noise_dwell_us,
+        bandwidth=layout.bandwidth,
+        fov_mm=layout.fov_mm,
+        echo_samples=measurement.echo_samples,
+        cycle=cycle,
     )
-    parallel = xsd.parallelImagingType(
-        accelerationFactor=xsd.accelerationFactorType(kspace_encoding_step_1=scan.acceleration, kspace_encoding_step_2=1),
-        calibrationMode=xsd.calibrationModeType.SEPARATE,
-    )
-    return xsd.ismrmrdHeader(
-        acquisitionSystemInformation=xsd.acquisitionSystemInformationType(
-            relativeReceiverNoiseBandwidth=scan.bandwidth, receiverChannels=coils
-        ),
-        experimentalConditions=xsd.experimentalConditionsType(H1resonanceFrequency_Hz=123_000_000),
-        encoding=[
-            xsd.encodingType(
-                encodedSpace=space(oversampled, width * oversampled / scan.readout),
-                reconSpace=space(scan.readout, width),
-                encodingLimits=limits,
-                trajectory=xsd.trajectoryType.CARTESIAN,
-                parallelImaging=parallel,
-            )
-        ],
-    )
+
+
+def _label(scans: np.ndarray, number: int) -> str:
+    """What tells a scan from the others of its file, slice first: " slice 3 set 1"; "" for the only one."""
+    differing = [i for i in (2, 1, 0) if len(np.unique(scans[:, i])) > 1]
+    return "".join(f" {SCAN_AXES[i]} {scans[number, i]}" for i in differing)

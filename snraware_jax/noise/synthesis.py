@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from snraware_jax.noise import filters
 from snraware_jax.noise.sampling import Draw
 from snraware_jax.noise.settings import NoiseSettings
+from snraware_jax.recon import filters
 from snraware_jax.recon.fourier import fft2c, ifft2c
 
 

@@ -1,13 +1,14 @@
-"""From a raw scan to images in SNR units, the scan's own g-map, and the g-maps of other accelerations.
+"""From raw scans to images in SNR units, their own g-maps, and the g-maps of other accelerations.
 
 `calibrate` learns everything from the noise scan and the calibration lines; `apply` is linear in the k-space and can be used
 again, on other k-space of the same scan: noise-free (a simulator's truth) or noise alone (pseudo-replicas).
 """
 
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import groupby, islice
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,14 +18,13 @@ from jax import Array
 from snraware_jax.errors import InputError
 from snraware_jax.formats.scan import RawScan
 from snraware_jax.formats.series import Series
-from snraware_jax.recon import grappa
+from snraware_jax.recon import batch, gating, grappa, resize
 from snraware_jax.recon.coils import inati, low_resolution_images
 from snraware_jax.recon.fourier import fft2c, ifft2c, remove_oversampling
-from snraware_jax.recon.grappa import ACCELERATIONS
-from snraware_jax.recon.prewhiten import noise_covariance, whitening_matrix
+from snraware_jax.recon.grappa import ACCELERATIONS, Acceleration
+from snraware_jax.recon.inputs import Geometry, Prepared, prepare
 
 G_FLOOR = 1e-3
-NOISE_SAMPLES_PER_COIL = 10
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,16 @@ class Plan:
     """The frozen chain of one scan.
 
     Attributes:
-      whitening: `[C, C]`, sqrt(2 t_d/t_n b) included.
-      coil_maps: `[C, ky, kx]`, unit norm.
-      unmixing: `[C, ky, kx]` of the scan's own acceleration.
-      g_map: `[ky, kx]` float32, the same acceleration.
-      g_maps: `[R, ky, kx]` float32 for `accelerations`.
+      whitening: `[C', C]`, sqrt(2 t_d/t_n b) included; C' leaves out the coils that hear nothing.
+      coil_maps: `[C', (kz,) ky, kx]`, unit norm.
+      unmixing: `[C', (kz,) ky, kx]` of the scan's own acceleration.
+      g_map: `[(kz,) ky, kx]` float32, the same acceleration.
+      g_maps: `[R, (kz,) ky, kx]` float32 for `accelerations`.
       accelerations: of `g_maps`.
       acceleration: R of the scan.
+      readout: kx of the scan after oversampling removal, before any zero-filling.
+      echo_share: samples of an asymmetric echo over kx; 1 otherwise.
       condition: condition number of the noise covariance.
-      noise_samples: samples of the noise scan behind it.
     """
 
     whitening: Array
@@ -48,42 +49,242 @@ class Plan:
     unmixing: Array
     g_map: Array
     g_maps: Array
-    accelerations: tuple[int, ...]
-    acceleration: int
+    accelerations: tuple[Acceleration, ...]
+    acceleration: Acceleration
+    readout: int
+    echo_share: float
     condition: float
-    noise_samples: int
 
 
-def reconstruct(scan: RawScan, accelerations: Sequence[int] = ACCELERATIONS) -> Series:
+def reconstruct(
+    scan: RawScan,
+    accelerations: Sequence[Acceleration] = ACCELERATIONS,
+    *,
+    matrix: Sequence[int] | None = None,
+    phases: int | None = None,
+) -> Series:
     """Reconstruct a raw scan in SNR units: S(r) = I(r)/g(r), noise SD 1 in the real and in the imaginary part.
 
     Whitening, readout oversampling removal, coil maps and GRAPPA calibration from the calibration lines, unmixing of the
     zero-filled coil images, division by g (not below `G_FLOOR`).
+
+    Args:
+      scan: a slice with any number of frames, or a volume.
+      accelerations: of the g-maps; R along ky, or (R along ky, R along kz) of a volume.
+      matrix: pixels `((kz,) ky, kx)` of a finer grid, not below the scan's own; k-space is zero-filled, g evaluated on that grid.
+      phases: of the cardiac cycle; the frames are gated retrospectively (`recon.gating`), each phase scaled to unit noise.
 
     Raises:
       InputError: if the noise scan or the calibration lines do not suffice; the message says for which R they do.
 
     Source: paper, Methods; Kellman & McVeigh, MRM 2005; docs/physics.md.
     """
-    plan = calibrate(scan, accelerations)
-    image = apply(plan, scan.kspace, scan.acquired)
-    if not np.isfinite(image).all() or not np.isfinite(plan.g_map).all():
+    return next(reconstruct_all([scan], accelerations, matrix=matrix, phases=phases))
+
+
+def reconstruct_all(
+    scans: Iterable[RawScan],
+    accelerations: Sequence[Acceleration] = ACCELERATIONS,
+    *,
+    matrix: Sequence[int] | None = None,
+    phases: int | None = None,
+) -> Iterator[Series]:
+    """`reconstruct` of many scans: neighbours of one geometry go through the device together, shared among all devices.
+
+    Scans are drawn as they are needed, a batch at a time; series come in the order of the scans. Arguments and errors as for
+    `reconstruct`.
+    """
+    prepared = (prepare(_checked(scan, phases), accelerations, matrix) for scan in scans)
+    for geometry, alike in groupby(prepared, key=lambda one: one.geometry):
+        size = batch.size_that_fits(partial(_bytes_of_one, geometry))
+        while group := list(islice(alike, size)):
+            yield from _reconstruct_together(group, size, phases)
+
+
+def calibrate(
+    scan: RawScan, accelerations: Sequence[Acceleration] = ACCELERATIONS, matrix: Sequence[int] | None = None
+) -> Plan:
+    """Whitening, coil maps, unmixing and g-maps of a scan, from its noise scan and calibration lines alone.
+
+    Raises:
+      InputError: as `reconstruct`.
+    """
+    prepared = [prepare(scan, accelerations, matrix)]
+    return _plans(prepared, _calibrate_together(prepared, jax.local_device_count()))[0]
+
+
+def apply(plan: Plan, kspace: np.ndarray | Array, acquired: np.ndarray | Array) -> Array:
+    """Image in SNR units of raw k-space under a frozen chain; linear in `kspace`.
+
+    I = sum_c u_c sqrt(f_x f_y) IFFT2(W s), f_y = lines of the grid/lines acquired in each frame, f_x likewise for the samples of a
+    readout, S = I/max(g, `G_FLOOR`).
+
+    Args:
+      plan: what `calibrate` made.
+      kspace: `[T, C, (kz,) ky, kx_oversampled]`, not whitened; what it holds on missing lines does not count.
+      acquired: `[T, (kz,) ky]` bool, the lines that were acquired.
+
+    Returns:
+      `[T, (kz,) ky, kx]` complex64.
+    """
+    frozen = [batch.together([part], jax.local_device_count()) for part in (plan.whitening, plan.unmixing, plan.g_map)]
+    return jnp.asarray(_images(frozen, plan.readout, plan.echo_share, [kspace], [acquired])[0])
+
+
+def stack(slices: Sequence[Series]) -> Series:
+    """Slices of one frame each as one series, T counting slices, every slice with its own g-maps.
+
+    Raises:
+      ValueError: if a slice has several frames, or their sizes or accelerations differ.
+    """
+    first = slices[0]
+    if any(one.image.shape != first.image.shape or len(one.image) != 1 for one in slices):
+        raise ValueError(f"slices of {sorted({one.image.shape for one in slices})} cannot be stacked: one frame each, one size")
+    return replace(
+        first,
+        image=np.concatenate([one.image for one in slices]),
+        g_map=np.stack([one.g_map for one in slices]),
+        g_maps=np.stack([one.g_maps for one in slices], axis=1),
+        metadata={**first.metadata, "slices": len(slices)},
+    )
+
+
+def _checked(scan: RawScan, phases: int | None) -> RawScan:
+    if scan.kspace.ndim == 5 and len(scan.kspace) > 1:
+        raise InputError(f"{scan.name} holds {len(scan.kspace)} volumes; only one at a time is supported yet: split the file.")
+    if phases and scan.cycle is None:
+        raise InputError(f"{scan.name} has no trigger times, so its frames cannot be gated: leave out --phases.")
+    return scan
+
+
+def _reconstruct_together(group: Sequence[Prepared], size: int, phases: int | None) -> Iterator[Series]:
+    calibrated = _calibrate_together(group, size)
+    _, unmixing, g_map, _ = calibrated
+    whitening = batch.together([one.whitening for one in group], size)
+    kspace, acquired = [one.scan.kspace for one in group], [one.scan.acquired for one in group]
+    images = _images((whitening, unmixing, g_map), group[0].geometry.readout, _echo_share(group[0]), kspace, acquired)
+    for one, plan, image in zip(group, _plans(group, calibrated), images, strict=True):
+        yield _series(one, plan, image, phases)
+
+
+def _calibrate_together(group: Sequence[Prepared], size: int) -> tuple[Array, Array, Array, Array]:
+    """What `_calibrate` returns, for a batch of `size`."""
+    whitening = batch.together([one.whitening for one in group], size)
+    return _calibration_program(group[0].geometry)(whitening, batch.together([one.calibration for one in group], size))
+
+
+def _images(
+    frozen: Sequence[Array | np.ndarray],
+    readout: int,
+    echo_share: float,
+    kspace: Sequence[np.ndarray | Array],
+    acquired: Sequence[np.ndarray | Array],
+) -> list[np.ndarray]:
+    """Images `[T, (kz,) ky, kx]` of the scans of a batch; frame by frame: one compilation whatever T is, little memory."""
+    whitening, unmixing, g_map = frozen
+    frame, size = _frame_program(readout), len(whitening)
+    scaled = whitening / np.float32(np.sqrt(echo_share))
+    of_frame = lambda series, t: batch.together([np.asarray(one[t]) for one in series], size)
+    frames = [frame(scaled, unmixing, g_map, of_frame(kspace, t), of_frame(acquired, t)) for t in range(len(kspace[0]))]
+    return list(np.stack([np.asarray(image) for image in frames], axis=1)[: len(kspace)])
+
+
+@cache
+def _calibration_program(geometry: Geometry) -> Callable[[np.ndarray, np.ndarray], tuple[Array, Array, Array, Array]]:
+    return batch.over_devices(partial(_calibrate, geometry=geometry))
+
+
+@cache
+def _frame_program(readout: int) -> Callable[..., Array]:
+    return batch.over_devices(partial(_frame, readout=readout))
+
+
+def _bytes_of_one(geometry: Geometry) -> int:
+    """Device memory of one series in a calibration, by XLA's own plan."""
+    shapes = [(geometry.coils, geometry.calibration[0]), geometry.calibration]
+    arguments = [jax.ShapeDtypeStruct(shape, np.complex64) for shape in shapes]
+    memory = jax.jit(partial(_calibrate, geometry=geometry)).lower(*arguments).compile().memory_analysis()
+    assert memory is not None
+    return memory.temp_size_in_bytes + memory.output_size_in_bytes + memory.argument_size_in_bytes
+
+
+def _calibrate(whitening: Array, calibration: Array, *, geometry: Geometry) -> tuple[Array, Array, Array, Array]:
+    """Coil maps, unmixing and g-map of the scan, g-maps of all accelerations."""
+    whitened = jnp.einsum("dc,c...->d...", whitening, remove_oversampling(calibration, geometry.readout), precision="highest")
+    first, last = geometry.kept
+    whitened = fft2c(whitened, axes=(-1,))[..., first:last]
+    own, start = (*geometry.lines, geometry.readout), (*geometry.start, first)
+    start = tuple(place + new // 2 - old // 2 for place, new, old in zip(start, geometry.grid, own, strict=True))
+    coil_maps = inati(low_resolution_images(whitened, start, geometry.grid))
+
+    wanted = tuple(dict.fromkeys((geometry.acceleration, *geometry.accelerations)))
+    weights = dict(zip(wanted, grappa.fit_kernels(whitened, wanted), strict=True))
+    unmixing = grappa.image_domain(weights[geometry.acceleration], coil_maps, geometry.acceleration)
+    g_map_of = {r: grappa.g_map(weights[r], coil_maps, r) for r in wanted}
+    return coil_maps, unmixing, g_map_of[geometry.acceleration], jnp.stack([g_map_of[r] for r in geometry.accelerations])
+
+
+def _frame(whitening: Array, unmixing: Array, g_map: Array, kspace: Array, acquired: Array, *, readout: int) -> Array:
+    *lines, columns = g_map.shape
+    axes = tuple(range(-1 - len(lines), -1))
+    hybrid = remove_oversampling(jnp.where(acquired[None, ..., None], kspace, 0), readout)
+    hybrid = jnp.einsum("dc,c...->d...", whitening, hybrid, precision="highest")
+    if columns != readout:
+        hybrid = resize.zero_fill(hybrid, (columns,), axes=(-1,))
+    boost = jnp.sqrt(np.prod(lines) / jnp.sum(acquired))
+    image = grappa.unmix(boost * ifft2c(resize.pad_kspace(hybrid, lines, axes), axes), unmixing)
+    return image / jnp.maximum(g_map, G_FLOOR)
+
+
+def _plans(group: Sequence[Prepared], calibrated: tuple[Array, Array, Array, Array]) -> list[Plan]:
+    return [_plan(one, *(part[i] for part in calibrated)) for i, one in enumerate(group)]
+
+
+def _plan(prepared: Prepared, coil_maps: Array, unmixing: Array, g_map: Array, g_maps: Array) -> Plan:
+    geometry = prepared.geometry
+    return Plan(
+        whitening=jnp.asarray(prepared.whitening),
+        coil_maps=coil_maps,
+        unmixing=unmixing,
+        g_map=g_map,
+        g_maps=g_maps,
+        accelerations=geometry.accelerations,
+        acceleration=geometry.acceleration,
+        readout=geometry.readout,
+        echo_share=_echo_share(prepared),
+        condition=prepared.condition,
+    )
+
+
+def _echo_share(prepared: Prepared) -> float:
+    oversampled = prepared.scan.kspace.shape[-1]
+    return (prepared.scan.echo_samples or oversampled) / oversampled
+
+
+def _series(prepared: Prepared, plan: Plan, image: np.ndarray, phases: int | None) -> Series:
+    scan = prepared.scan
+    image = image[0] if scan.kspace.ndim == 5 else image  # the depth of a volume takes the place of time
+    gating_facts: dict[str, Any] = {}
+    if phases:
+        image, gating_facts = _gated(scan, image, phases)
+    if not np.isfinite(image).all() or not np.isfinite(plan.g_maps).all():
         raise InputError(
             f"{scan.name}: its samples, dwell times or bandwidth give no finite image: convert the measurement again."
         )
     metadata = {
         "name": scan.name,
-        "coils": int(scan.noise.shape[0]),
-        "noise_samples": plan.noise_samples,
+        "coils": prepared.geometry.coils,
+        "noise_samples": int(scan.noise.shape[1]),
         "noise_condition": plan.condition,
         "dwell_ratio": scan.dwell_us / scan.noise_dwell_us,
         "bandwidth": scan.bandwidth,
-        "calibration_lines": int(scan.calibration.shape[1]),
+        "calibration_lines": list(prepared.calibration.shape[1:-1]),
         "fov_mm": [float(extent) for extent in scan.fov_mm],
         "units": "SNR (noise SD 1 in the real and in the imaginary part)",
+        **gating_facts,
     }
     return Series(
-        image=np.asarray(image),
+        image=image,
         g_map=np.asarray(plan.g_map),
         g_maps=np.asarray(plan.g_maps),
         accelerations=plan.accelerations,
@@ -92,121 +293,13 @@ def reconstruct(scan: RawScan, accelerations: Sequence[int] = ACCELERATIONS) -> 
     )
 
 
-def calibrate(scan: RawScan, accelerations: Sequence[int] = ACCELERATIONS) -> Plan:
-    """Whitening, coil maps, unmixing and g-maps of a scan, from its noise scan and calibration lines alone.
-
-    Raises:
-      InputError: fewer noise samples than 10 a coil, or fewer calibration lines than 3R + 1.
-    """
-    accelerations = tuple(int(r) for r in accelerations)
-    _check(scan, accelerations)
-    covariance, condition = _covariance(scan)
-    dwell_ratio = scan.dwell_us / scan.noise_dwell_us
-    whitening, coil_maps, unmixing, g_map, g_maps = _calibrate(
-        covariance,
-        dwell_ratio,
-        scan.bandwidth,
-        scan.calibration,
-        start=scan.calibration_start,
-        lines=scan.kspace.shape[2],
-        readout=scan.readout,
-        acceleration=scan.acceleration,
-        accelerations=accelerations,
-    )
-    samples = int(scan.noise.shape[1])
-    return Plan(whitening, coil_maps, unmixing, g_map, g_maps, accelerations, scan.acceleration, condition, samples)
-
-
-def apply(plan: Plan, kspace: np.ndarray | Array, acquired: np.ndarray | Array) -> Array:
-    """Image in SNR units of raw k-space under a frozen chain; linear in `kspace`.
-
-    I = sum_c u_c sqrt(f_y) IFFT2(W s), f_y = ky/(number of acquired lines) of each frame, S = I/max(g, `G_FLOOR`).
-
-    Args:
-      plan: what `calibrate` made.
-      kspace: `[T, C, ky, kx_oversampled]`, not whitened, missing lines 0.
-      acquired: `[T, ky]` bool, the lines that were acquired.
-
-    Returns:
-      `[T, ky, kx]` complex64.
-    """
-    # frame by frame: one compilation whatever T is, and the coil images of one frame in memory
-    frames = [_frame(plan.whitening, plan.unmixing, plan.g_map, *frame) for frame in zip(kspace, acquired, strict=True)]
-    return jnp.stack(frames)
-
-
-@jax.jit
-def _frame(whitening: Array, unmixing: Array, g_map: Array, kspace: Array, acquired: Array) -> Array:
-    lines, readout = unmixing.shape[-2:]
-    hybrid = jnp.where(acquired[:, None], remove_oversampling(kspace, readout), 0)
-    hybrid = jnp.einsum("dc,cyx->dyx", whitening, hybrid, precision="highest")
-    boost = jnp.sqrt(lines / jnp.sum(acquired))
-    image = grappa.unmix(boost * ifft2c(hybrid, axes=(-2,)), unmixing)
-    return image / jnp.maximum(g_map, G_FLOOR)
-
-
-@partial(jax.jit, static_argnames=("start", "lines", "readout", "acceleration", "accelerations"))
-def _calibrate(
-    covariance: Array,
-    dwell_ratio: float,
-    bandwidth: float,
-    calibration: Array,
-    *,
-    start: int,
-    lines: int,
-    readout: int,
-    acceleration: int,
-    accelerations: tuple[int, ...],
-) -> tuple[Array, Array, Array, Array, Array]:
-    whitening = whitening_matrix(covariance, dwell_ratio, bandwidth)
-    whitened = jnp.einsum("dc,cyx->dyx", whitening, remove_oversampling(calibration, readout), precision="highest")
-    whitened = fft2c(whitened, axes=(-1,))
-    coil_maps = inati(low_resolution_images(whitened, start, lines))
-    unmixing = grappa.unmixing(whitened, coil_maps, acceleration)
-    g_map = jnp.ones((lines, readout), jnp.float32) if acceleration == 1 else grappa.g_factor(unmixing)
-    return whitening, coil_maps, unmixing, g_map, grappa.g_maps(whitened, coil_maps, accelerations)
-
-
-def _covariance(scan: RawScan) -> tuple[np.ndarray, float]:
-    """Covariance of the noise scan and its condition number; a coil that hears nothing is given a little noise, and said."""
-    covariance = np.asarray(noise_covariance(scan.noise))
-    eigenvalues = np.linalg.eigvalsh(covariance)
-    condition = float(eigenvalues[-1] / max(eigenvalues[0], np.finfo(np.float32).tiny))
-    if not eigenvalues[-1] > 0:
-        raise InputError(
-            f"{scan.name}: its noise scan holds no noise ({scan.noise.shape[1]} samples, all 0): repeat the noise scan."
-        )
-    if eigenvalues[0] > 1e-6 * eigenvalues[-1]:
-        return covariance, condition
-    coils = len(covariance)
-    warnings.warn(
-        f"{scan.name}: the noise covariance of its {coils} coils is singular (condition number {condition:.1e}); "
-        "added 1e-6 of its mean to the diagonal. A disconnected coil is the usual cause.",
-        stacklevel=3,
-    )
-    return covariance + np.eye(coils, dtype=covariance.dtype) * (1e-6 * np.trace(covariance).real / coils), condition
-
-
-def _check(scan: RawScan, accelerations: tuple[int, ...]) -> None:
-    coils, samples = scan.noise.shape
-    if samples < NOISE_SAMPLES_PER_COIL * coils:
-        needed = NOISE_SAMPLES_PER_COIL * coils
-        raise InputError(
-            f"{scan.name}: {samples} noise samples for {coils} coils; a covariance needs {needed}: repeat the noise scan."
-        )
-    if not accelerations or min(accelerations) < 1:
-        raise InputError(f"{scan.name}: accelerations {accelerations} must be numbers from 1 up, for example 2-8.")
-    lines = scan.calibration.shape[1]
-    largest = (lines - 1) // 3
-    if scan.acceleration > largest:
-        needed = grappa.lines_needed(scan.acceleration)
-        raise InputError(
-            f"{scan.name}: {lines} calibration lines; R = {scan.acceleration} of the scan needs {needed} (3R + 1): "
-            "repeat the scan with more calibration lines."
-        )
-    if max(accelerations) > largest:
-        possible = f"{min(accelerations)}-{largest}" if largest > min(accelerations) else f"{largest}"
-        raise InputError(
-            f"{scan.name}: {lines} calibration lines; R = {max(accelerations)} needs {grappa.lines_needed(max(accelerations))} "
-            f"(3R + 1). g-maps are possible up to R = {largest} only: pass --accelerations {possible}."
-        )
+def _gated(scan: RawScan, frames: np.ndarray, phases: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """Frames `[T, ky, kx]` at the phases of the cycle, and what that did to their noise."""
+    assert scan.cycle is not None
+    weights = gating.phase_weights(scan.cycle, phases, scan.name)
+    facts = {
+        "gated_from_frames": len(frames),
+        "noise_scaling": np.round(gating.noise_scaling(weights), 5).tolist(),
+        "noise_correlation_of_next_phase": np.round(np.diagonal(np.roll(gating.frame_correlation(weights), -1, 1)), 4).tolist(),
+    }
+    return np.asarray(gating.retro_gate(frames, weights), np.complex64), facts

@@ -8,7 +8,7 @@ from data_pipeline.sources import ShardSource
 from snraware_jax.errors import InputError
 from snraware_jax.formats import mrd
 
-SMALL = simulator.Settings(matrix=(40, 48), frames=3, coils=5, calibration_lines=25)
+SMALL = simulator.Settings(matrix=(40, 48), frames=3, coils=5, calibration_lines=32)
 
 
 @pytest.fixture(scope="module")

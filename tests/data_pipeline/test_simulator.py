@@ -61,7 +61,7 @@ def test_shapes_and_types(matrix):
     scan, (ky, kx) = simulated.scan, matrix
     assert scan.kspace.shape == simulated.noise_free.shape == (6, 4, ky, 2 * kx)
     assert scan.calibration.shape == (4, 24, 2 * kx)
-    assert scan.calibration_start <= ky // 2 < scan.calibration_start + 24
+    assert scan.calibration_start[0] <= ky // 2 < scan.calibration_start[0] + 24
     assert scan.noise.shape == (4, 8 * 2 * kx)
     assert simulated.truth.shape == simulated.labels.shape == (6, ky, kx)
     assert {a.dtype for a in (scan.kspace, scan.noise, scan.calibration, simulated.truth)} == {np.dtype(np.complex64)}

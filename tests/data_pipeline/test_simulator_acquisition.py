@@ -79,7 +79,7 @@ def test_the_bandwidth_is_that_of_a_siemens_receiver(scanned):
 
 def test_calibration_lines_have_noise_of_their_own(scanned):
     scan = scanned.scan
-    start, lines = scan.calibration_start, scan.calibration.shape[1]
+    (start,), lines = scan.calibration_start, scan.calibration.shape[1]
     both = scan.acquired[0, start : start + lines]
     clean = scanned.noise_free[0, :, start : start + lines][:, both]
     imaging = scan.kspace[0, :, start : start + lines][:, both] - clean

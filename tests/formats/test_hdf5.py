@@ -1,5 +1,7 @@
 """Series files: exact, checked, whole or absent."""
 
+import dataclasses
+
 import h5py
 import numpy as np
 import pytest
@@ -28,6 +30,59 @@ def test_round_trip(series, tmp_path):
         np.testing.assert_array_equal(getattr(found, name), getattr(series, name))
     assert (found.accelerations, found.acceleration, found.metadata) == (series.accelerations, 2, series.metadata)
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["series.h5"]
+
+
+@pytest.mark.parametrize("depth", [False, True], ids=["one g-map", "a g-map for every slice"])
+@pytest.mark.parametrize("two", [False, True], ids=["R along H", "R along H and T"])
+def test_shapes_of_slices_and_volumes_come_back(tmp_path, depth, two):
+    rng = np.random.default_rng(1)
+    shape = (3, 5, 7) if depth else (5, 7)
+    maps = rng.uniform(1, 2, (2, *shape)).astype(np.float32)
+    image = rng.normal(size=(3, 5, 7)).astype(np.complex64)
+    accelerations, acceleration = (((2, 1), (2, 2)), (2, 2)) if two else ((2, 3), 3)
+    series = Series(image, maps[0], maps, accelerations, acceleration, {"cycle": [0.1, 1 / 3, 2 / 3], "none": None})
+    write_series(tmp_path / "series.h5", series)
+    found = read_series(tmp_path / "series.h5")
+    for name in ("image", "g_map", "g_maps"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(series, name))
+    assert (found.accelerations, found.acceleration, found.metadata) == (accelerations, acceleration, series.metadata)
+    assert {type(r) for r in (*found.accelerations, found.acceleration)} == {tuple if two else int}
+
+
+def test_shapes_that_disagree_are_refused_and_not_written(series, tmp_path):
+    changes = {
+        r"image is \(24, 20\), not \[T, H, W\]": {"image": series.image[0]},
+        r"g_map is \(23, 20\), the image \(3, 24, 20\)": {"g_map": series.g_map[1:]},
+        r"g_map is \(2, 24, 20\), the image": {"g_map": series.g_maps[:2]},
+        r"g_maps are \(3, 24, 19\), the image": {"g_maps": series.g_maps[..., 1:]},
+        r"g_maps are \(2, 24, 20\), for 3 accelerations": {"g_maps": series.g_maps[:2]},
+    }
+    for message, change in changes.items():
+        with pytest.raises(ValueError, match=message):
+            write_series(tmp_path / "series.h5", dataclasses.replace(series, **change))
+        assert not list(tmp_path.iterdir())
+    for message, change in changes.items():
+        write_series(tmp_path / "series.h5", series)
+        with h5py.File(tmp_path / "series.h5", "r+") as file:
+            for name, value in change.items():
+                del file[name]
+                file[name] = value
+        with pytest.raises(InputError, match=f"series.h5: {message}.*: make it again"):
+            read_series(tmp_path / "series.h5")
+
+
+@pytest.mark.parametrize("name", ["accelerations", "acceleration", "metadata"])
+def test_attributes_that_make_no_sense_are_refused(series, tmp_path, name):
+    path = tmp_path / "series.h5"
+    write_series(path, series)
+    with h5py.File(path, "r+") as file:
+        if name == "accelerations":
+            del file[name]
+            file[name] = np.ones((3, 3), np.int32)
+        else:
+            file.attrs[name] = [2, 2, 2] if name == "acceleration" else "{"
+    with pytest.raises(InputError, match="is damaged"):
+        read_series(path)
 
 
 def test_every_dataset_has_a_checksum_and_a_flipped_bit_is_noticed(series, tmp_path):

@@ -52,7 +52,7 @@ def make_scan(
         kspace=kspace.astype(np.complex64),
         acquired=acquired,
         calibration=noisy()[:, start : start + calibration_lines],
-        calibration_start=start,
+        calibration_start=(start,),
         acceleration=acceleration,
         readout=readout,
         dwell_us=dwell_us,

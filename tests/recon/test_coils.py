@@ -1,24 +1,27 @@
 """Coil maps: unit norm, the true sensitivities up to a phase, safe where there is nothing."""
 
+import jax
 import numpy as np
 import pytest
 
-from snraware_jax.recon.coils import inati, low_resolution_images
+from snraware_jax.recon.coils import inati, low_resolution_images, walsh
 from tests.recon.phantom import complex_normal, object_and_coils, to_kspace
 
 
-def test_maps_are_the_true_sensitivities_up_to_a_phase():
+@pytest.mark.parametrize("estimate", [inati, walsh])
+def test_maps_are_the_true_sensitivities_up_to_a_phase(estimate):
     image, truth = object_and_coils()
-    maps = np.asarray(inati((image * truth).astype(np.complex64)))
+    maps = np.asarray(estimate((image * truth).astype(np.complex64)))
     inside = np.abs(image) > 0.5
     np.testing.assert_allclose(np.linalg.norm(maps, axis=0)[inside], 1, atol=1e-5)
     assert np.abs(np.sum(maps.conj() * truth, axis=0))[inside].min() > 0.99
 
 
-def test_the_combined_image_is_real_and_positive():
+@pytest.mark.parametrize("estimate", [inati, walsh])
+def test_the_combined_image_is_real_and_positive(estimate):
     image, truth = object_and_coils()
     images = (image * truth).astype(np.complex64)
-    combined = np.sum(np.asarray(inati(images)).conj() * images, axis=0)
+    combined = np.sum(np.asarray(estimate(images)).conj() * images, axis=0)
     inside = np.abs(image) > 0.5
     assert np.abs(np.angle(combined[inside])).max() < 0.2
 
@@ -31,15 +34,57 @@ def test_one_pixel_against_the_singular_value_decomposition():
     assert abs(np.vdot(right, maps[:, -1, -2])) == pytest.approx(1, abs=1e-4)
 
 
-def test_no_signal_gives_zero_not_nan():
-    np.testing.assert_array_equal(inati(np.zeros((4, 12, 12), np.complex64)), 0)
+@pytest.mark.parametrize(("shape", "patch"), [((3, 9, 11), 3), ((6, 12, 10), 5)])
+def test_walsh_is_the_dominant_eigenvector_of_the_smoothed_covariance(shape, patch):
+    """Of white noise, whose eigenvalues lie close together: many iterations."""
+    images = complex_normal(np.random.default_rng(1), *shape)
+    maps = np.asarray(walsh(images, patch=patch, iterations=500))
+    for pixel in ((0, 0), (4, 5), (-1, -2)):
+        np.testing.assert_allclose(maps[:, *pixel], dominant_eigenvector(images, patch, pixel), atol=1e-4)
+
+
+def test_walsh_converges_in_its_own_number_of_iterations():
+    image, truth = object_and_coils()
+    noise = complex_normal(np.random.default_rng(2), *truth.shape)
+    images = (60 * image * truth + noise).astype(np.complex64)
+    maps = np.asarray(walsh(images))
+    for pixel in zip(*np.nonzero(np.abs(image) > 0.5), strict=True):
+        np.testing.assert_allclose(maps[:, *pixel], dominant_eigenvector(images, 5, pixel), atol=1e-5)
+
+
+def dominant_eigenvector(images, patch, pixel):
+    """By LAPACK in double precision, its phase that of the combined image summed over the patch."""
+    shift = (patch // 2 - pixel[0], patch // 2 - pixel[1])
+    rows = np.roll(images, shift, (1, 2))[:, :patch, :patch].reshape(len(images), -1).astype(np.complex128)
+    vector = np.linalg.eigh(rows @ rows.conj().T)[1][:, -1]
+    combined = np.vdot(vector, rows.sum(axis=1))
+    return vector * combined / np.abs(combined)
+
+
+def test_walsh_survives_an_object_that_cancels_within_the_patch():
+    """A phase that turns once per patch: the sum over it is 0 but for the variation of the coils, no place to start from."""
+    _, truth = object_and_coils()
+    turning = np.exp(2j * np.pi * np.arange(truth.shape[2]) / 5)
+    maps = np.asarray(walsh((turning * truth).astype(np.complex64)))
+    assert np.abs(np.sum(maps.conj() * truth, axis=0))[2:-2, 2:-2].min() > 0.99
+
+
+@pytest.mark.parametrize("estimate", [inati, walsh])
+def test_batched_maps_equal_those_one_by_one(estimate):
+    images = complex_normal(np.random.default_rng(3), 2, 4, 10, 9)
+    np.testing.assert_allclose(jax.vmap(estimate)(images)[1], estimate(images[1]), atol=1e-5)
+
+
+@pytest.mark.parametrize("estimate", [inati, walsh])
+def test_no_signal_gives_zero_not_nan(estimate):
+    np.testing.assert_array_equal(estimate(np.zeros((4, 12, 12), np.complex64)), 0)
 
 
 def test_the_low_resolution_image_is_centred_for_odd_and_even_blocks():
     image, truth = object_and_coils(lines=48)
     kspace = to_kspace(image * truth).astype(np.complex64)
     for start, stop in ((11, 37), (12, 37)):
-        low = np.asarray(low_resolution_images(kspace[:, start:stop], start, 48))
+        low = np.asarray(low_resolution_images(kspace[:, start:stop], (start, 0), (48, 40)))
         alike = np.abs(np.vdot(low, image * truth)) / np.linalg.norm(low) / np.linalg.norm(image * truth)
         assert alike > 0.97
         assert np.angle(np.vdot(low, image * truth)) == pytest.approx(0, abs=0.02)
@@ -47,4 +92,4 @@ def test_the_low_resolution_image_is_centred_for_odd_and_even_blocks():
 
 def test_a_block_beside_dc_is_refused():
     with pytest.raises(ValueError, match="must hold DC"):
-        low_resolution_images(np.ones((2, 8, 16), np.complex64), 30, 48)
+        low_resolution_images(np.ones((2, 8, 16), np.complex64), (30, 0), (48, 16))

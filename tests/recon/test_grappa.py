@@ -160,5 +160,5 @@ def test_too_few_lines_are_refused_with_the_number_needed():
     calibration, maps = calibration_and_maps()
     assert grappa.lines_needed(8) == 25
     grappa.g_maps(calibration[:, :25], maps, (8,))
-    with pytest.raises(ValueError, match="R = 8 needs 25 calibration lines, there are 24"):
+    with pytest.raises(ValueError, match="R = 8 needs 25 calibration lines along ky, there are 24"):
         grappa.g_maps(calibration[:, :24], maps, (8,))

@@ -1,0 +1,98 @@
+"""Work on many files: which output belongs to which input, what is done already, and failures that do not stop the rest."""
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from snraware_jax.errors import InputError, describe
+from snraware_jax.progress import Progress
+
+HDF5 = (".h5", ".hdf5", ".mrd")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input file and the name of its output; several outputs of one input carry a suffix behind that name's stem."""
+
+    source: Path
+    output: Path
+
+
+def jobs(inputs: Sequence[Path], output: Path, suffixes: Sequence[str] = HDF5) -> list[Job]:
+    """Every input file with its output: the file `output` for a single one, else a file of the same name in the folder `output`.
+
+    Folders are searched, their tree is repeated below `output`; hidden files and what lies in `output` itself are no inputs.
+
+    Raises:
+      InputError: if an input does not exist, a folder holds none, or two outputs, or an input and an output, are the same file.
+    """
+    single = output.suffix in suffixes and not output.is_dir()
+    if single and (len(inputs) > 1 or inputs[0].is_dir()):
+        what = f"{len(inputs)} scans" if len(inputs) > 1 else f"the scans of {inputs[0]}"
+        raise InputError(f"{what} cannot go into the one file {output}: give a folder, -o {output.with_suffix('')}")
+    found = [Job(inputs[0], output)] if single else [job for path in inputs for job in _below(path, output, suffixes)]
+    names = [job.output for job in found]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise InputError(f"several scans would be written to {min(twice)}: reconstruct them into separate folders.")
+    sources = {job.source.resolve() for job in found}
+    same = [name for name in names if name.resolve() in sources]
+    if same:
+        raise InputError(f"{same[0]} is an input: give -o another name.")
+    return found
+
+
+def _below(path: Path, output: Path, suffixes: Sequence[str]) -> Iterator[Job]:
+    if not path.is_dir():
+        yield Job(path, output / f"{path.stem}.h5")
+        return
+    files = [file for file in sorted(path.rglob("*")) if file.suffix in suffixes and not file.name.startswith(".")]
+    files = [file for file in files if output.resolve() not in file.resolve().parents]
+    if not files:
+        raise InputError(f"{path}: no {' or '.join(suffixes)} file in this folder.")
+    for file in files:
+        yield Job(file, output / file.relative_to(path).with_suffix(".h5"))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's content.
+
+    Raises:
+      InputError: if there is no such file.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file.")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def run(todo: Sequence[Job], work: Callable[[Job], str | None], label: str) -> int:
+    """Does the work on every job, prints what it returns (None: done before), and lists the failures at the end.
+
+    Returns:
+      the exit code: 0, or 1 where some of several files failed. The failure of a lone file is raised.
+    """
+    failures, before = [], 0
+    with Progress(len(todo), label, unit="files", enabled=len(todo) > 1) as progress:
+        for i, job in enumerate(todo, 1):
+            try:
+                said = work(job)
+            except (InputError, OSError) as error:
+                if len(todo) == 1:
+                    raise
+                failures.append(describe(error))
+                said = f"{job.source}: failed"
+            before += said is None
+            if said:
+                print(said, flush=True)
+            progress.update(i, failed=len(failures))
+    if len(todo) == 1 and before:
+        print(f"{todo[0].output}: made from this input before, left as it is (--overwrite makes it again)")
+    if len(todo) > 1:
+        done = len(todo) - before - len(failures)
+        print(f"{label}: {done} of {len(todo)} files done, {before} were there already, {len(failures)} failed")
+    for text in failures:
+        print(f"  {text}", file=sys.stderr)
+    return 1 if failures else 0
