@@ -18,7 +18,7 @@ MOST_PIXELS = 4096
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; returns the exit code: 0, 1 where a check or some of many files failed, 2 for bad input (one line on stderr)."""
+    """Run one verb; returns the exit code: 0, 1 where a check or some of many files failed, 2 for bad input, 130 for Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
         with warnings_as_notes():
@@ -26,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, OSError) as error:
         print(f"snraware: {describe(error)}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("snraware: interrupted; the same command goes on with what is missing", file=sys.stderr)
+        return 130
 
 
 @contextmanager
@@ -70,8 +73,9 @@ def _add_check(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     verb = verbs.add_parser(
         "check",
         help="is a raw scan in SNR units after reconstruction? whitening, noise, g against replicas",
-        description="Measure a raw scan's noise in ways that do not rely on the reconstruction: whiteness and SD of its whitened samples, "
-        "noise beside the object, and the SD of noise replicas against the g-map. Writes nothing. Exit code 1 where a check fails.",
+        description="Measure a raw scan's noise in ways that do not rely on the reconstruction: whiteness and SD of its whitened "
+        "samples, noise beside the object, and the SD of noise replicas against the g-map. Writes nothing. Exit code 1 where a "
+        "check fails.",
         epilog="example: snraware check meas.h5",
     )
     verb.add_argument("raw", type=Path, metavar="RAW", help="MRD file with its noise scan")
@@ -102,7 +106,8 @@ def reconstruct(options: argparse.Namespace) -> int:
 
     from snraware_jax import files
 
-    recipe = {name: str(getattr(options, name)) for name in ("accelerations", "matrix", "phases", "noise")}
+    noise = options.noise and files.digest(options.noise)
+    recipe = {"accelerations": str(accelerations), "matrix": str(matrix), "phases": options.phases, "noise": noise}
 
     def work(job: "files.Job") -> str | None:
         from snraware_jax.reconstruction import is_done, reconstruct_file

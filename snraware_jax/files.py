@@ -10,6 +10,7 @@ from snraware_jax.errors import InputError, describe
 from snraware_jax.progress import Progress
 
 HDF5 = (".h5", ".hdf5", ".mrd")
+OTHER_FORMATS = (".nii", ".gz", ".dcm", ".npy", ".npz", ".mat", ".png")  # of files, never of folders
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ def jobs(inputs: Sequence[Path], output: Path, suffixes: Sequence[str] = HDF5) -
       InputError: if an input does not exist, a folder holds none, or two outputs, or an input and an output, are the same file.
     """
     single = output.suffix in suffixes and not output.is_dir()
+    if not single and not output.is_dir() and (output.exists() or output.suffix in OTHER_FORMATS):
+        raise InputError(
+            f"{output} is no folder and no {suffixes[0]} file: give a folder, or -o {output.with_suffix(suffixes[0])}"
+        )
     if single and (len(inputs) > 1 or inputs[0].is_dir()):
         what = f"{len(inputs)} scans" if len(inputs) > 1 else f"the scans of {inputs[0]}"
         raise InputError(f"{what} cannot go into the one file {output}: give a folder, -o {output.with_suffix('')}")
@@ -48,8 +53,12 @@ def _below(path: Path, output: Path, suffixes: Sequence[str]) -> Iterator[Job]:
     if not path.is_dir():
         yield Job(path, output / f"{path.stem}.h5")
         return
-    files = [file for file in sorted(path.rglob("*")) if file.suffix in suffixes and not file.name.startswith(".")]
-    files = [file for file in files if output.resolve() not in file.resolve().parents]
+    if output.resolve() == path.resolve():
+        raise InputError(f"{path} is the folder of the inputs: give -o another one, for example {path / 'series'}.")
+    visible = lambda file: not any(part.startswith(".") for part in file.relative_to(path).parts)
+    files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in suffixes and visible(file)]
+    if path.resolve() in output.resolve().parents:
+        files = [file for file in files if output.resolve() not in file.resolve().parents]
     if not files:
         raise InputError(f"{path}: no {' or '.join(suffixes)} file in this folder.")
     for file in files:
@@ -68,6 +77,13 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _naming(source: Path, text: str) -> str:
+    """A message that holds the whole path of the file: names alone repeat themselves in a tree."""
+    if str(source) in text:
+        return text
+    return f"{source.parent}/{text}" if text.startswith(source.name) else f"{source}: {text}"
+
+
 def run(todo: Sequence[Job], work: Callable[[Job], str | None], label: str) -> int:
     """Does the work on every job, prints what it returns (None: done before), and lists the failures at the end.
 
@@ -82,7 +98,7 @@ def run(todo: Sequence[Job], work: Callable[[Job], str | None], label: str) -> i
             except (InputError, OSError) as error:
                 if len(todo) == 1:
                     raise
-                failures.append(describe(error))
+                failures.append(_naming(job.source, describe(error)))
                 said = f"{job.source}: failed"
             before += said is None
             if said:

@@ -1,5 +1,7 @@
 """One raw file to its series files and their pictures."""
 
+import glob
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -42,7 +44,8 @@ def reconstruct_file(
         for series in chain.reconstruct_all(_handed_over(scans), accelerations, matrix=matrix, phases=phases):
             made.append(series)
             progress.update(len(made))
-    if len(made) > 1 and len({one.image.shape for one in made}) == 1 and made[0].image.shape[0] == 1 == made[0].g_map.ndim - 1:
+    slices = all(re.fullmatch(r"-slice-\d+", _suffix(source, name)) for name in names)
+    if slices and len({one.image.shape for one in made}) == 1 and made[0].image.shape[0] == 1 == made[0].g_map.ndim - 1:
         made = [chain.stack(made)]
     outputs = [output] if len(made) == 1 else [output.with_stem(output.stem + _suffix(source, name)) for name in names]
     for part, (path, series) in enumerate(zip(outputs, made, strict=True)):
@@ -65,7 +68,7 @@ def _suffix(source: Path, name: str) -> str:
 
 def is_done(output: Path, made_from: dict) -> bool:
     """Whether all outputs of an input are there, whole, and made from the same content with the same options."""
-    found = [file for file in (output, *output.parent.glob(f"{output.stem}-*{output.suffix}")) if file.is_file()]
+    found = [file for file in (output, *output.parent.glob(f"{glob.escape(output.stem)}-*{output.suffix}")) if file.is_file()]
     facts = [facts for facts in map(_made_from, found) if made_from.items() <= facts.items()]
     return bool(facts) and len({fact["part"] for fact in facts}) == facts[0]["parts"]
 
@@ -89,6 +92,6 @@ def summary(series: Series) -> str:
     )
     return (
         f"{height} x {width}, {frames} {of}{'s' * (frames > 1)}, {facts['coils']} coils, R = {grappa.label(series.acceleration)}; "
-        f"noise covariance of {facts['noise_samples']} samples, condition number {facts['noise_condition']:.1f}; "
+        f"noise covariance of {facts['noise_samples']} samples, condition number {facts['noise_condition']:.4g}; "
         f"g median {np.median(series.g_map):.2f}; {beside}"
     )

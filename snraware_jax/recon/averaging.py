@@ -1,11 +1,13 @@
 """Calibration data of an interleaved scan: the frames averaged line by line, and their largest block without gaps."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 
+@jax.jit
 def temporal_average(kspace: ArrayLike, acquired: ArrayLike) -> tuple[Array, Array]:
     """Mean over the frames that sampled a line, s(q) = sum_t m_t(q) s_t(q) / n(q) with n(q) = sum_t m_t(q).
 

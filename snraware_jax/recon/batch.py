@@ -1,5 +1,6 @@
 """Many series of one shape at once: one batched program, its batch shared among the devices of this machine."""
 
+import os
 from collections.abc import Callable, Sequence
 
 import jax
@@ -25,11 +26,12 @@ def together(items: Sequence[np.ndarray | jax.Array], size: int) -> np.ndarray:
     return np.stack([np.asarray(item) for item in items] + [np.asarray(items[-1])] * (size - len(items)))
 
 
-def size_that_fits(bytes_of_one: Callable[[], int], memory: int | None = None) -> int:
-    """Series in a batch: one for each CPU device, which gains nothing from more; else what fits a device, times the devices.
+def size_that_fits(bytes_of_one: Callable[[], int], bytes_on_host: int, memory: int | None = None) -> int:
+    """Series in a batch: one for each CPU device, which gains nothing from more; else what fits the devices and this computer.
 
     Args:
       bytes_of_one: what one series takes on a device; asked for on GPU and TPU alone.
+      bytes_on_host: its raw data, which wait in the memory of this computer.
       memory: of a device in bytes; by default what the device says.
     """
     devices = jax.local_devices()
@@ -38,4 +40,6 @@ def size_that_fits(bytes_of_one: Callable[[], int], memory: int | None = None) -
         memory = statistics["bytes_limit"] if statistics else None
     if memory is None:
         return len(devices)
-    return len(devices) * int(np.clip(SHARE_OF_MEMORY * memory // max(bytes_of_one(), 1), 1, MOST))
+    of_host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // len(devices)
+    fitting = min(memory // max(bytes_of_one(), 1), of_host // max(bytes_on_host, 1))
+    return len(devices) * int(np.clip(SHARE_OF_MEMORY * fitting, 1, MOST))

@@ -4,6 +4,7 @@
 again, on other k-space of the same scan: noise-free (a simulator's truth) or noise alone (pseudo-replicas).
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -96,7 +97,8 @@ def reconstruct_all(
     """
     prepared = (prepare(_checked(scan, phases), accelerations, matrix) for scan in scans)
     for geometry, alike in groupby(prepared, key=lambda one: one.geometry):
-        size = batch.size_that_fits(partial(_bytes_of_one, geometry))
+        on_host = math.prod(geometry.kspace) * np.dtype(np.complex64).itemsize
+        size = batch.size_that_fits(partial(_bytes_of_one, geometry), on_host)
         while group := list(islice(alike, size)):
             yield from _reconstruct_together(group, size, phases)
 
@@ -170,7 +172,10 @@ def _reconstruct_together(group: Sequence[Prepared], size: int, phases: int | No
 def _calibrate_together(group: Sequence[Prepared], size: int) -> tuple[Array, Array, Array, Array]:
     """What `_calibrate` returns, for a batch of `size`."""
     whitening = batch.together([one.whitening for one in group], size)
-    return _calibration_program(group[0].geometry)(whitening, batch.together([one.calibration for one in group], size))
+    geometry = group[0].geometry
+    # a calibration does not depend on the number of frames: series that differ in it share the program
+    program = _calibration_program(replace(geometry, kspace=(1, *geometry.kspace[1:])))
+    return program(whitening, batch.together([one.calibration for one in group], size))
 
 
 def _images(

@@ -80,8 +80,10 @@ def prepare(scan: RawScan, accelerations: Sequence[Acceleration], matrix: Sequen
       InputError: noise scan, calibration lines, accelerations or matrix that cannot be used; names the scan and what to do.
     """
     # a volume has two axes to accelerate, and says so of every R
-    accelerations = tuple(map(grappa.factors, accelerations) if scan.kspace.ndim == 5 else accelerations)
+    accelerations = tuple(map(grappa.factors if scan.kspace.ndim == 5 else _along_ky, accelerations))
     _check_noise(scan)
+    if not scan.kspace.any():
+        raise InputError(f"{scan.name}: all samples of its images are 0: convert the measurement again.")
     calibration, start = calibration_block(scan)
     _check_accelerations(scan, calibration.shape[1:-1], accelerations)
     whitening, condition = _whitening(scan)
@@ -96,6 +98,7 @@ def prepare(scan: RawScan, accelerations: Sequence[Acceleration], matrix: Sequen
         acceleration=scan.acceleration,
         accelerations=accelerations,
     )
+    _check_block(scan, geometry)
     _warn_of_few_rows(scan, geometry)
     return Prepared(scan, whitening, calibration, condition, geometry)
 
@@ -123,6 +126,30 @@ def _check_noise(scan: RawScan) -> None:
         )
     if not scan.noise.any():
         raise InputError(f"{scan.name}: its noise scan holds no noise ({samples} samples, all 0): repeat the noise scan.")
+
+
+def _check_block(scan: RawScan, geometry: Geometry) -> None:
+    """Sizes that `coils.low_resolution_images` and `grappa.fit_kernels` would refuse."""
+    first, last = geometry.kept
+    if last - first < 2 * grappa.KERNEL[1]:
+        raise InputError(
+            f"{scan.name}: its calibration readouts hold {last - first} of {geometry.readout} pixels; a kernel needs "
+            f"{2 * grappa.KERNEL[1]}: scan with a longer readout."
+        )
+    axes = ("kz", "ky", "kx")[-1 - len(geometry.start) :]
+    sizes, counts = (*geometry.lines, geometry.readout), (*geometry.calibration[1:-1], last - first)
+    for axis, size, start, count in zip(axes, sizes, (*geometry.start, first), counts, strict=True):
+        before = size // 2 - start
+        if min(before, count - before) < 2:
+            raise InputError(
+                f"{scan.name}: {count} calibration samples along {axis}, {before} of them before DC; coil maps need 2 before it and "
+                "1 after it: repeat the scan with calibration lines about DC."
+            )
+
+
+def _along_ky(acceleration: Acceleration) -> Acceleration:
+    """R of a pair (R, 1), the form that slices have."""
+    return acceleration[0] if isinstance(acceleration, tuple) and acceleration[1] == 1 else acceleration
 
 
 def _whitening(scan: RawScan) -> tuple[np.ndarray, float]:
