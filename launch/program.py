@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from ml_collections import ConfigDict
 from snraware_jax.errors import InputError, describe
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # LAPACK's threads spin where XLA's are at work (docs/decisions.md, 20)
 
 
 def run(main: Callable[[], int | None]) -> None:

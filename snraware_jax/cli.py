@@ -4,6 +4,7 @@ Nothing heavy is imported before the verb is known, so that `snraware --help` an
 """
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ MOST_PIXELS = 4096
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code: 0, 1 where a check or some of many files failed, 2 for bad input, 130 for Ctrl-C."""
     options = _parser().parse_args(arguments)
+    # LAPACK's own threads spin where cores are busy, which can take seven times as long (docs/decisions.md, 20)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         with warnings_as_notes():
             return options.run(options)

@@ -9,6 +9,7 @@ import pytest
 
 # the suite runs in two processes on two cores: one thread pool each
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
