@@ -3,21 +3,26 @@
 Some TPU compilers (libtpu 0.0.52) abort on a complex Cholesky factorisation, so TPUs take the real form: each complex number
 a + ib becomes the block [[a, -b], [b, a]]. The diagonal of a Cholesky factor is real, so the blocks of the factor are lower
 triangular with a positive diagonal: the real factor of the real form *is* the real form of the complex factor.
+
+On CPUs a batch is solved one matrix after the other: with jaxlib 0.10.2 on two cores, LAPACK calls of a batch wait for each
+other's threads for ever.
 """
 
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.custom_batching import sequential_vmap
 from jax.scipy.linalg import cho_solve, solve_triangular
 
 
 def solve(matrix: Array, right: Array) -> Array:
     """X of matrix X = right by Cholesky, `[N, N]` Hermitian and `[N, M]`; NaN if `matrix` is not positive definite."""
-    return lax.platform_dependent(matrix, right, tpu=_solve_real, default=_solve_complex)
+    return lax.platform_dependent(matrix, right, cpu=sequential_vmap(_solve_complex), tpu=_solve_real, default=_solve_complex)
 
 
 def inverse_cholesky(matrix: Array) -> Array:
     """L^-1 of matrix = L L^H, lower triangular with a positive diagonal; `[N, N]`. NaN if `matrix` is not positive definite."""
-    return lax.platform_dependent(matrix, tpu=_inverse_cholesky_real, default=_inverse_cholesky_complex)
+    on_cpu = sequential_vmap(_inverse_cholesky_complex)
+    return lax.platform_dependent(matrix, cpu=on_cpu, tpu=_inverse_cholesky_real, default=_inverse_cholesky_complex)
 
 
 def _solve_complex(matrix: Array, right: Array) -> Array:
