@@ -253,7 +253,8 @@ def _window_sums(first: Array, width: int) -> Callable[[Array, Array], Array]:
     def sums(second: Array, member: Array) -> Array:
         def over_lines(products: Array) -> Array:
             flat = products.reshape(lines, -1)
-            total = lambda part: jnp.matmul(member.astype(part.dtype), part, precision="highest")
+            # tied to the data: under a vmap over series each keeps a product of its own, and with it the order of its sums
+            total = lambda part: jnp.matmul(member + 0 * part[0, 0], part, precision="highest")
             return lax.complex(total(flat.real), total(flat.imag)).reshape(len(member), *products.shape[1:])
 
         common = jnp.einsum("ymx,yjx->ymj", lagged, second[..., middle], precision="highest")

@@ -12,9 +12,28 @@ def complex_normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
 
 
-def to_kspace(image: np.ndarray) -> np.ndarray:
-    axes = (-2, -1)
-    return np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image, axes), norm="ortho"), axes)
+def to_kspace(image: np.ndarray, axes: tuple[int, ...] = (-2, -1)) -> np.ndarray:
+    return np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(image, axes), axes=axes, norm="ortho"), axes)
+
+
+def to_image(kspace: np.ndarray, axes: tuple[int, ...] = (-2, -1)) -> np.ndarray:
+    return np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(kspace, axes), axes=axes, norm="ortho"), axes)
+
+
+def aliased(kspace: np.ndarray, acquired: np.ndarray) -> np.ndarray:
+    """Coil images of zero-filled k-space `[..., C, (kz,) ky, kx]`, scaled to unit noise; `acquired` is `[(kz,) ky]` bool."""
+    axes = tuple(range(-acquired.ndim - 1, 0))
+    return np.sqrt(acquired.size / acquired.sum()) * to_image(np.where(acquired[..., None], kspace, 0), axes)
+
+
+def replica_sd(unmixing: np.ndarray, acquired: np.ndarray, replicas: int, seed: int = 4) -> np.ndarray:
+    """Noise SD `[(kz,) ky, kx]` of unmixed replicas of unit noise on the acquired lines; its relative error is 1/sqrt(4 replicas)."""
+    rng, batch, power = np.random.default_rng(seed), 20, 0.0
+    assert replicas % batch == 0
+    for _ in range(replicas // batch):
+        images = np.sum(aliased(complex_normal(rng, batch, *unmixing.shape), acquired) * unmixing, axis=1)
+        power = power + np.sum(np.abs(images) ** 2, axis=0, dtype=float)
+    return np.sqrt(power / (2 * replicas))
 
 
 def object_and_coils(coils: int = 8, lines: int = 48, readout: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -26,6 +45,27 @@ def object_and_coils(coils: int = 8, lines: int = 48, readout: int = 40) -> tupl
     distance = (y - 1.3 * np.sin(angle)) ** 2 + (x - 1.3 * np.cos(angle)) ** 2
     maps = np.exp(-0.7 * distance + 1j * (angle + x * np.cos(2 * angle) - y * np.sin(angle)))
     return image, maps / np.linalg.norm(maps, axis=0)
+
+
+def volume_and_coils(
+    coils: int = 8, grid: tuple[int, int, int] = (16, 18, 20), widths: tuple[int, int, int] = (3, 3, 3)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coil images of a volume and coil maps of unit norm, both `[C, kz, ky, kx]`: a case that GRAPPA solves exactly.
+
+    The object has white k-space, and the sensitivities are periodic, a few samples of k-space wide: a missing sample is a linear
+    combination of its neighbours, at the edges of k-space too, if the sources see no more samples of the object than they are.
+
+    Args:
+      coils: C.
+      grid: `(kz, ky, kx)`.
+      widths: samples of k-space of the sensitivities along each axis, odd.
+    """
+    rng = np.random.default_rng(0)
+    sensitivities = np.zeros((coils, *grid), complex)
+    centre = tuple(slice(size // 2 - width // 2, size // 2 + width // 2 + 1) for size, width in zip(grid, widths, strict=True))
+    sensitivities[:, *centre] = complex_normal(rng, coils, *widths)
+    sensitivities = np.sqrt(np.prod(grid)) * to_image(sensitivities, (-3, -2, -1))
+    return 10 * complex_normal(rng, *grid) * sensitivities, sensitivities / np.linalg.norm(sensitivities, axis=0)
 
 
 def make_scan(

@@ -26,6 +26,23 @@ def test_the_combined_image_is_real_and_positive(estimate):
     assert np.abs(np.angle(combined[inside])).max() < 0.2
 
 
+@pytest.mark.parametrize("shape", [(4, 9, 11), (5, 12, 10)])
+def test_inati_is_its_definition(shape):
+    """Patch matrix D of every pixel, 3 power iterations on D^H D from the conjugate column sum, theta of the sum of D v."""
+    images = complex_normal(np.random.default_rng(4), *shape)
+    _, lines, readout = shape
+    expected = np.empty(shape, complex)
+    for y, x in np.ndindex(lines, readout):
+        rows, columns = np.arange(y - 3, y + 4) % lines, np.arange(x - 3, x + 4) % readout
+        patch = images[:, rows[:, None], columns].reshape(len(images), -1).T.astype(complex)  # [49, C]
+        vector = patch.sum(axis=0).conj()
+        for _ in range(3):
+            vector = patch.conj().T @ (patch @ vector)
+            vector /= np.linalg.norm(vector)
+        expected[:, y, x] = vector.conj() * np.exp(1j * np.angle(np.sum(patch @ vector)))
+    np.testing.assert_allclose(inati(images), expected, atol=1e-4)
+
+
 def test_one_pixel_against_the_singular_value_decomposition():
     images = complex_normal(np.random.default_rng(0), 3, 9, 11)
     maps = np.asarray(inati(images, patch=3, iterations=200))
@@ -76,6 +93,28 @@ def test_batched_maps_equal_those_one_by_one(estimate):
 
 
 @pytest.mark.parametrize("estimate", [inati, walsh])
+def test_maps_have_unit_norm_in_the_background_too(estimate):
+    image, truth = object_and_coils(lines=47, readout=39)
+    maps = np.asarray(
+        estimate((image * truth + 0.01 * complex_normal(np.random.default_rng(5), *truth.shape)).astype(np.complex64))
+    )
+    np.testing.assert_allclose(np.linalg.norm(maps, axis=0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("estimate", [inati, walsh])
+def test_a_volume_is_estimated_partition_by_partition(estimate):
+    images = complex_normal(np.random.default_rng(6), 4, 3, 10, 9)
+    apart = np.stack([np.asarray(estimate(images[:, z])) for z in range(3)], axis=1)
+    np.testing.assert_allclose(estimate(images), apart, atol=1e-5)
+
+
+@pytest.mark.parametrize("estimate", [inati, walsh])
+def test_the_scale_of_the_images_does_not_matter(estimate):
+    images = complex_normal(np.random.default_rng(7), 4, 10, 9)
+    np.testing.assert_allclose(estimate(1e-3 * images), estimate(images), atol=1e-4)
+
+
+@pytest.mark.parametrize("estimate", [inati, walsh])
 def test_no_signal_gives_zero_not_nan(estimate):
     np.testing.assert_array_equal(estimate(np.zeros((4, 12, 12), np.complex64)), 0)
 
@@ -88,6 +127,21 @@ def test_the_low_resolution_image_is_centred_for_odd_and_even_blocks():
         alike = np.abs(np.vdot(low, image * truth)) / np.linalg.norm(low) / np.linalg.norm(image * truth)
         assert alike > 0.97
         assert np.angle(np.vdot(low, image * truth)) == pytest.approx(0, abs=0.02)
+
+
+@pytest.mark.parametrize(("grid", "block"), [((16, 20), (8, 20)), ((15, 19), (7, 19)), ((9, 16, 13), (5, 8, 13))])
+def test_the_low_resolution_image_is_the_windowed_block_alone(grid, block):
+    """Against the sum over k-space, complex; the window is symmetric about DC."""
+    start = tuple(size // 2 - count // 2 for size, count in zip(grid, block, strict=True))
+    calibration = complex_normal(np.random.default_rng(8), 3, *block)
+    expected = calibration.astype(complex)
+    for axis, (size, count, first) in enumerate(zip(grid, block, start, strict=True), 1):
+        q = np.arange(count) + first - size // 2
+        half = min(-q[0], q[-1] + 1)
+        window = np.where(np.abs(q) < half, 0.5 * (1 + np.cos(np.pi * q / half)), 0)
+        wave = np.exp(2j * np.pi * np.outer(np.arange(size) - size // 2, q) / size) / np.sqrt(size)
+        expected = np.moveaxis(np.tensordot(wave * window, expected, (1, axis)), 0, axis)
+    np.testing.assert_allclose(low_resolution_images(calibration, start, grid), expected, atol=1e-5)
 
 
 def test_a_block_beside_dc_is_refused():

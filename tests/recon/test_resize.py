@@ -64,6 +64,16 @@ def test_there_and_back_is_the_identity_up_to_the_signal_gain(small, large):
 
 
 @pytest.mark.parametrize(("small", "large"), SIZES)
+def test_the_mean_signal_of_any_image(small, large):
+    """T14: unchanged by zero-filling; times sqrt(N/N') at a lower resolution of N' pixels, whose voxels are larger."""
+    image = 1 + complex_normal(jax.random.key(5), small)
+    np.testing.assert_allclose(np.mean(zero_fill(image, large)), np.mean(image), rtol=1e-5)
+    gain = np.sqrt(np.prod(large) / np.prod(small))
+    fine = 1 + complex_normal(jax.random.key(6), large)
+    np.testing.assert_allclose(np.mean(crop_resolution(fine, small)), gain * np.mean(fine), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("small", "large"), SIZES)
 def test_padding_keeps_dc_at_the_centre(small, large):
     kspace = np.zeros((2, *small), np.complex64)
     kspace[:, small[0] // 2, small[1] // 2] = 1j
