@@ -1,6 +1,7 @@
 """Work on many files: which output belongs to which input, what is done already, and failures that do not stop the rest."""
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -55,14 +56,24 @@ def _below(path: Path, output: Path, suffixes: Sequence[str]) -> Iterator[Job]:
         return
     if output.resolve() == path.resolve():
         raise InputError(f"{path} is the folder of the inputs: give -o another one, for example {path / 'series'}.")
-    visible = lambda file: not any(part.startswith(".") for part in file.relative_to(path).parts)
-    files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in suffixes and visible(file)]
+    files = sorted(_visible(path, suffixes))
     if path.resolve() in output.resolve().parents:
         files = [file for file in files if output.resolve() not in file.resolve().parents]
     if not files:
         raise InputError(f"{path}: no {' or '.join(suffixes)} file in this folder.")
     for file in files:
         yield Job(file, output / file.relative_to(path).with_suffix(".h5"))
+
+
+def _visible(path: Path, suffixes: Sequence[str]) -> Iterator[Path]:
+    """Files below a folder; one that cannot be read is an error, or its scans would be missing in silence."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for folder, below, names in os.walk(path, onerror=refuse):
+        below[:] = [name for name in below if not name.startswith(".")]
+        yield from (Path(folder, name) for name in names if not name.startswith(".") and Path(name).suffix.lower() in suffixes)
 
 
 def digest(path: Path) -> str:

@@ -143,9 +143,9 @@ def _raw_noise(rng: np.random.Generator, scan: RawScan, shape: tuple[int, ...]) 
 
 
 def _excess(scan: RawScan) -> float:
-    """Expected excess of the SD of samples whitened by a covariance of M samples: sqrt(M/(M - C)) - 1."""
+    """Expected excess of the SD of samples whitened by a covariance of M samples: sqrt((M - 1)/(M - C)) - 1."""
     coils, samples = scan.noise.shape
-    return float(np.sqrt(samples / (samples - coils)) - 1)
+    return float(np.sqrt((samples - 1) / (samples - coils)) - 1)
 
 
 def _whiten(plan: Plan, lines: np.ndarray) -> np.ndarray:

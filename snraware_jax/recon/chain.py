@@ -232,11 +232,11 @@ def _calibrate(whitening: Array, calibration: Array, *, geometry: Geometry) -> t
 def _frame(whitening: Array, unmixing: Array, g_map: Array, kspace: Array, acquired: Array, *, readout: int) -> Array:
     *lines, columns = g_map.shape
     axes = tuple(range(-1 - len(lines), -1))
-    hybrid = remove_oversampling(jnp.where(acquired[None, ..., None], kspace, 0), readout)
-    hybrid = jnp.einsum("dc,c...->d...", whitening, hybrid, precision="highest")
-    if columns != readout:
-        hybrid = resize.zero_fill(hybrid, (columns,), axes=(-1,))
-    boost = jnp.sqrt(np.prod(lines) / jnp.sum(acquired))
+    # zero-filled before the field of view is cropped: afterwards the noise of an asymmetric echo is no longer white along kx
+    oversampled = kspace.shape[-1] * columns // readout
+    padded = resize.pad_kspace(jnp.where(acquired[None, ..., None], kspace, 0), (oversampled,), (-1,))
+    hybrid = jnp.einsum("dc,c...->d...", whitening, remove_oversampling(padded, columns), precision="highest")
+    boost = jnp.sqrt(np.prod(lines) / jnp.sum(acquired) * columns / readout)
     image = grappa.unmix(boost * ifft2c(resize.pad_kspace(hybrid, lines, axes), axes), unmixing)
     return image / jnp.maximum(g_map, G_FLOOR)
 

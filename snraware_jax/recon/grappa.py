@@ -34,7 +34,8 @@ def unmix(aliased: ArrayLike, unmixing: ArrayLike) -> Array:
       unmixing: `[C, (kz,) ky, kx]` unmixing coefficients in the image domain, 1/R included.
 
     Returns:
-      `[..., (kz,) ky, kx]` image of noise SD `g_factor(unmixing)`; its signal is that of the full data over sqrt(R).
+      `[..., (kz,) ky, kx]` image of noise SD `g_factor(unmixing)`; its signal is that of the full data times sqrt(f)/R, f the
+      lines of the grid over those acquired: over sqrt(R) where every R-th line was.
 
     Source: Breuer et al., MRM 2009; docs/physics.md.
     """

@@ -1,5 +1,6 @@
 """What a calibration needs of a scan, checked: every complaint about the input is made here, before anything compiles."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -232,6 +233,9 @@ def _grid(scan: RawScan, matrix: Sequence[int] | None) -> tuple[int, ...]:
         raise InputError(
             f"{scan.name}: a matrix of {sizes(matrix)} is not finer than its own {sizes(own)}: give as many sizes, none smaller."
         )
+    step = scan.readout // math.gcd(scan.readout, scan.kspace.shape[-1])  # of kx whose oversampled readout is a whole number
+    if matrix[-1] % step:
+        raise InputError(f"{scan.name}: kx of the matrix must be a multiple of {step}: give {-(-matrix[-1] // step) * step}.")
     return tuple(matrix)
 
 
