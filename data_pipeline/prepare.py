@@ -28,6 +28,8 @@ FIRST_SUBJECT = {"train": 0, "validation": 10_000_000, "test": 20_000_000}
 
 def record_of_scan(scan: RawScan, *, sample_id: int, subject: str, split: str) -> Record:
     """A measured scan as a record: its SNR-unit reconstruction, whose own noise is 1."""
+    if scan.kspace.ndim == 5:
+        raise InputError(f"{scan.name} is a volume; training records of volumes are not supported yet: leave it out.")
     series = chain.reconstruct(scan, grappa.ACCELERATIONS)
     return Record(sample_id, series.image, series.g_maps, 1.0, subject, split, {"source": scan.name, **series.metadata})
 

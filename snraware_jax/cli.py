@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"snraware: {describe(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("snraware: interrupted; the same command goes on with what is missing", file=sys.stderr)
+        print("snraware: interrupted; the same command does what is missing", file=sys.stderr)
         return 130
 
 
@@ -115,14 +115,22 @@ def reconstruct(options: argparse.Namespace) -> int:
     def work(job: "files.Job") -> str | None:
         from snraware_jax.reconstruction import is_done, reconstruct_file
 
-        made_from = {"sha256": files.digest(job.source), "options": recipe}
+        made_from = {"sha256": files.digest(job.source), "options": recipe, "version": __version__}
         if not options.overwrite and is_done(job.output, made_from):
             return None
         return reconstruct_file(
-            job.source, job.output, options.noise, accelerations, matrix=matrix, phases=options.phases, made_from=made_from
+            job.source,
+            job.output,
+            options.noise,
+            accelerations,
+            matrix=matrix,
+            phases=options.phases,
+            made_from=made_from,
+            progress=len(todo) == 1,
         )
 
-    return files.run(files.jobs(options.raw, options.output), work, "reconstruct")
+    todo = files.jobs(options.raw, options.output, others=[options.noise] if options.noise else [])
+    return files.run(todo, work, "reconstruct")
 
 
 def parse_matrix(text: str) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from snraware_jax.errors import InputError, describe
 from snraware_jax.progress import Progress
 
 HDF5 = (".h5", ".hdf5", ".mrd")
-OTHER_FORMATS = (".nii", ".gz", ".dcm", ".npy", ".npz", ".mat", ".png")  # of files, never of folders
+OUTPUTS = (".h5", ".hdf5")
+OTHER_FORMATS = (".mrd", ".nii", ".gz", ".dcm", ".npy", ".npz", ".mat", ".png", ".txt")  # of files, never of folders
 
 
 @dataclass(frozen=True)
@@ -22,29 +24,29 @@ class Job:
     output: Path
 
 
-def jobs(inputs: Sequence[Path], output: Path, suffixes: Sequence[str] = HDF5) -> list[Job]:
+def jobs(inputs: Sequence[Path], output: Path, suffixes: Sequence[str] = HDF5, others: Sequence[Path] = ()) -> list[Job]:
     """Every input file with its output: the file `output` for a single one, else a file of the same name in the folder `output`.
 
-    Folders are searched, their tree is repeated below `output`; hidden files and what lies in `output` itself are no inputs.
+    Folders are searched, their tree is repeated below `output`; hidden files, what lies in `output` itself and `others` (files
+    that are read beside the inputs, a noise scan) are no inputs.
 
     Raises:
-      InputError: if an input does not exist, a folder holds none, or two outputs, or an input and an output, are the same file.
+      InputError: if a folder holds no input, or two outputs, or something that is read and an output, are the same file.
     """
-    single = output.suffix in suffixes and not output.is_dir()
-    if not single and not output.is_dir() and (output.exists() or output.suffix in OTHER_FORMATS):
-        raise InputError(
-            f"{output} is no folder and no {suffixes[0]} file: give a folder, or -o {output.with_suffix(suffixes[0])}"
-        )
+    single = output.suffix.lower() in OUTPUTS and not output.is_dir()
+    if not single and not output.is_dir() and (output.exists() or output.suffix.lower() in OTHER_FORMATS):
+        raise InputError(f"{output} is no folder and no .h5 file: give a folder, or -o {output.with_suffix('.h5')}")
     if single and (len(inputs) > 1 or inputs[0].is_dir()):
         what = f"{len(inputs)} scans" if len(inputs) > 1 else f"the scans of {inputs[0]}"
         raise InputError(f"{what} cannot go into the one file {output}: give a folder, -o {output.with_suffix('')}")
     found = [Job(inputs[0], output)] if single else [job for path in inputs for job in _below(path, output, suffixes)]
-    names = [job.output for job in found]
-    twice = {name for name in names if names.count(name) > 1}
+    read = {path.resolve() for path in others}
+    found = [job for job in found if len(found) == 1 or job.source.resolve() not in read]
+    twice = [name for name, count in Counter(job.output for job in found).items() if count > 1]
     if twice:
         raise InputError(f"several scans would be written to {min(twice)}: reconstruct them into separate folders.")
-    sources = {job.source.resolve() for job in found}
-    same = [name for name in names if name.resolve() in sources]
+    read |= {job.source.resolve() for job in found}
+    same = [job.output for job in found if job.output.resolve() in read]
     if same:
         raise InputError(f"{same[0]} is an input: give -o another name.")
     return found
@@ -71,9 +73,25 @@ def _visible(path: Path, suffixes: Sequence[str]) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise error
 
-    for folder, below, names in os.walk(path, onerror=refuse):
+    seen = set()
+    for folder, below, names in os.walk(path, onerror=refuse, followlinks=True):
         below[:] = [name for name in below if not name.startswith(".")]
+        place = os.path.realpath(folder)
+        if place in seen:  # a link back up the tree
+            below.clear()
+            continue
+        seen.add(place)
         yield from (Path(folder, name) for name in names if not name.startswith(".") and Path(name).suffix.lower() in suffixes)
+
+
+def require_replaceable(path: Path, ours: Callable[[Path], bool]) -> None:
+    """Refuse to write over what this package did not write from the same input.
+
+    Raises:
+      InputError: if `path` exists and is not `ours`.
+    """
+    if path.exists() and not ours(path):
+        raise InputError(f"{path} exists and was not made from this input: give -o another name, or delete it.")
 
 
 def digest(path: Path) -> str:

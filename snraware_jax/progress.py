@@ -146,7 +146,8 @@ def _start_bar(stream: TextIO, label: str, start: int, total: int) -> "tuple[Bar
         BarColumn(bar_width=24),
         TextColumn("{task.fields[status]}", markup=False),
     )
-    bar = Bar(*columns, console=Console(file=stream))
+    # what goes to a file or a pipe must not be drawn into for the bar's sake
+    bar = Bar(*columns, console=Console(file=stream), redirect_stdout=sys.stdout.isatty())
     task = bar.add_task(label, completed=start, total=total, status="starting")
     bar.start()
     return bar, task

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from snraware_jax.errors import InputError
-from snraware_jax.evaluation.preview import write_preview
-from snraware_jax.formats.hdf5 import read_metadata, write_series
+from snraware_jax.evaluation.preview import is_preview, write_preview
+from snraware_jax.files import require_replaceable
+from snraware_jax.formats.hdf5 import read_metadata, read_series, write_series
 from snraware_jax.formats.mrd import read_scans
 from snraware_jax.formats.scan import RawScan
 from snraware_jax.formats.series import Series
@@ -28,6 +29,7 @@ def reconstruct_file(
     matrix: Sequence[int] | None,
     phases: int | None,
     made_from: dict,
+    progress: bool = True,
 ) -> str:
     """Reconstruct every slice of a raw file and write what belongs together; returns a line on each output.
 
@@ -35,21 +37,26 @@ def reconstruct_file(
     a series each, named behind the stem of `output`: `scan-slice-3.h5`.
 
     Raises:
-      InputError: if the input cannot be used; nothing is written then.
+      InputError: if the input cannot be used, or an output exists that was not made from it; nothing is written then.
     """
     scans = read_scans(source, noise)
     names = [scan.name for scan in scans]
-    with Progress(len(scans), source.name, unit="slices", enabled=len(scans) > 1) as progress:
-        made = []
+    made = []
+    with Progress(len(scans), source.name, unit="slices", enabled=progress and len(scans) > 1) as shown:
         for series in chain.reconstruct_all(_handed_over(scans), accelerations, matrix=matrix, phases=phases):
             made.append(series)
-            progress.update(len(made))
+            shown.update(len(made))
     slices = all(re.fullmatch(r"-slice-\d+", _suffix(source, name)) for name in names)
     if slices and len({one.image.shape for one in made}) == 1 and made[0].image.shape[0] == 1 == made[0].g_map.ndim - 1:
         made = [chain.stack(made)]
+        made[0].metadata["name"] = source.name
     outputs = [output] if len(made) == 1 else [output.with_stem(output.stem + _suffix(source, name)) for name in names]
-    for part, (path, series) in enumerate(zip(outputs, made, strict=True)):
-        series.metadata["made_from"] = {**made_from, "part": part, "parts": len(made)}
+    of_this = {**made_from, "source": str(source.resolve()), "outputs": [path.name for path in outputs]}
+    for path in outputs:
+        require_replaceable(path, lambda file: _made_from(file).get("source") == of_this["source"])
+        require_replaceable(path.with_suffix(".png"), is_preview)
+    for path, series in zip(outputs, made, strict=True):
+        series.metadata["made_from"] = of_this
         write_preview(path.with_suffix(".png"), series)
         write_series(path, series)  # last: an output that is there is complete
     return "\n".join(f"{path}: {summary(series)}" for path, series in zip(outputs, made, strict=True))
@@ -67,10 +74,22 @@ def _suffix(source: Path, name: str) -> str:
 
 
 def is_done(output: Path, made_from: dict) -> bool:
-    """Whether all outputs of an input are there, whole, and made from the same content with the same options."""
-    found = [file for file in (output, *output.parent.glob(f"{glob.escape(output.stem)}-*{output.suffix}")) if file.is_file()]
-    facts = [facts for facts in map(_made_from, found) if made_from.items() <= facts.items()]
-    return bool(facts) and len({fact["part"] for fact in facts}) == facts[0]["parts"]
+    """Whether all outputs of an input are there with their pictures, whole, and made from the same content with the same options."""
+    for file in (output, *sorted(output.parent.glob(f"{glob.escape(output.stem)}-*{output.suffix}"))):
+        facts = _made_from(file)
+        names = facts.get("outputs", [])
+        own = [output.name] if len(names) == 1 else names  # another input's output of a like name is not ours
+        if file.name in names == own and made_from.items() <= facts.items():
+            return all(_is_whole(output.with_name(name)) for name in names)
+    return False
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        read_series(file)
+    except (InputError, OSError):
+        return False
+    return file.with_suffix(".png").is_file()
 
 
 def _made_from(file: Path) -> dict:
@@ -85,11 +104,12 @@ def summary(series: Series) -> str:
     frames, height, width = series.image.shape
     of = "slice" if series.g_map.ndim == 3 else "frame"
     facts, noise = series.metadata, noise_beside_object(series.image)
-    beside = (
-        f"noise SD beside the object {noise.real:.2f} real, {noise.imaginary:.2f} imaginary ({noise.count} pixels)"
-        if noise.count
-        else "no background to measure noise in"
-    )
+    if facts.get("readout_interpolated"):
+        beside = "noise beside the object not measured (readout interpolated)"
+    elif noise.count:
+        beside = f"noise SD beside the object {noise.real:.2f} real, {noise.imaginary:.2f} imaginary ({noise.count} pixels)"
+    else:
+        beside = "no background to measure noise in"
     return (
         f"{height} x {width}, {frames} {of}{'s' * (frames > 1)}, {facts['coils']} coils, R = {grappa.label(series.acceleration)}; "
         f"noise covariance of {facts['noise_samples']} samples, condition number {facts['noise_condition']:.4g}; "

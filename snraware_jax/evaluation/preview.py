@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 
+MADE_BY = "snraware preview"
+
+
 def write_preview(path: str | Path, series: Series) -> None:
     """Write a PNG: magnitude of the first and the middle frame, native g, noise against N(0, 1), and the g-maps.
 
@@ -64,7 +67,13 @@ def write_preview(path: str | Path, series: Series) -> None:
     bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     bar.ax.minorticks_off()
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": MADE_BY})
+
+
+def is_preview(path: Path) -> bool:
+    """Whether a PNG was written by `write_preview`."""
+    with path.open("rb") as file:
+        return MADE_BY.encode() in file.read(1000)
 
 
 def _unit(series: Series) -> str:
@@ -103,9 +112,11 @@ def _bar(figure: "FigureBase", shown: "AxesImage", axes: "Axes | list[Axes]", un
 def _histogram(axes: "Axes", series: Series, aspect: float) -> None:
     noise = noise_beside_object(series.image)
     axes.set_title("noise beside the object")
-    if not noise.count:
+    interpolated = series.metadata.get("readout_interpolated", False)
+    if interpolated or not noise.count:
+        reason = "not measured:\nreadout interpolated" if interpolated else "the object fills\nthe field of view"
         axes.set_axis_off()
-        axes.text(0.5, 0.5, "the object fills\nthe field of view", ha="center", va="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, reason, ha="center", va="center", transform=axes.transAxes)
         return
     values = readout_detail(series.image)[:, background(series.image)]
     edges = np.linspace(-4.5, 4.5, 55)

@@ -1,5 +1,6 @@
 """Many series of one shape at once: one batched program, its batch shared among the devices of this machine."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 
@@ -24,6 +25,12 @@ def over_devices(function: Callable) -> Callable:
 def together(items: Sequence[np.ndarray | jax.Array], size: int) -> np.ndarray:
     """Items of one shape as one array of `size`, the last of them repeated: a short batch needs no program of its own."""
     return np.stack([np.asarray(item) for item in items] + [np.asarray(items[-1])] * (size - len(items)))
+
+
+def padded(count: int) -> int:
+    """The size of a batch for `count` series: a power of two for each device, so that few programs serve all counts."""
+    devices = jax.local_device_count()
+    return devices * 2 ** max(0, math.ceil(math.log2(count / devices)))
 
 
 def size_that_fits(bytes_of_one: Callable[[], int], bytes_on_host: int, memory: int | None = None) -> int:

@@ -97,10 +97,11 @@ def reconstruct_all(
     """
     prepared = (prepare(_checked(scan, phases), accelerations, matrix) for scan in scans)
     for geometry, alike in groupby(prepared, key=lambda one: one.geometry):
+        of_one = replace(geometry, kspace=(1, *geometry.kspace[1:]))
         on_host = math.prod(geometry.kspace) * np.dtype(np.complex64).itemsize
-        size = batch.size_that_fits(partial(_bytes_of_one, geometry), on_host)
+        size = batch.size_that_fits(partial(_bytes_of_one, of_one), on_host)
         while group := list(islice(alike, size)):
-            yield from _reconstruct_together(group, size, phases)
+            yield from _reconstruct_together(group, batch.padded(len(group)), phases)
 
 
 def calibrate(
@@ -111,8 +112,21 @@ def calibrate(
     Raises:
       InputError: as `reconstruct`.
     """
-    prepared = [prepare(scan, accelerations, matrix)]
-    return _plans(prepared, _calibrate_together(prepared, jax.local_device_count()))[0]
+    prepared = prepare(scan, accelerations, matrix)
+    coil_maps, unmixing, g_map, g_maps = (part[0] for part in _calibrate_together([prepared], batch.padded(1)))
+    geometry = prepared.geometry
+    return Plan(
+        whitening=jnp.asarray(prepared.whitening),
+        coil_maps=coil_maps,
+        unmixing=unmixing,
+        g_map=g_map,
+        g_maps=g_maps,
+        accelerations=geometry.accelerations,
+        acceleration=geometry.acceleration,
+        readout=geometry.readout,
+        echo_share=geometry.echo_share,
+        condition=prepared.condition,
+    )
 
 
 def apply(plan: Plan, kspace: np.ndarray | Array, acquired: np.ndarray | Array) -> Array:
@@ -129,8 +143,10 @@ def apply(plan: Plan, kspace: np.ndarray | Array, acquired: np.ndarray | Array) 
     Returns:
       `[T, (kz,) ky, kx]` complex64.
     """
-    frozen = [batch.together([part], jax.local_device_count()) for part in (plan.whitening, plan.unmixing, plan.g_map)]
-    return jnp.asarray(_images(frozen, plan.readout, plan.echo_share, [kspace], [acquired])[0])
+    # frame by frame: one compilation whatever T is, and the coil images of one frame in memory
+    whitening = plan.whitening / np.float32(np.sqrt(plan.echo_share))
+    frame = partial(_one_frame, whitening, plan.unmixing, plan.g_map, readout=plan.readout)
+    return jnp.stack([frame(*of_frame) for of_frame in zip(kspace, acquired, strict=True)])
 
 
 def stack(slices: Sequence[Series]) -> Series:
@@ -160,13 +176,11 @@ def _checked(scan: RawScan, phases: int | None) -> RawScan:
 
 
 def _reconstruct_together(group: Sequence[Prepared], size: int, phases: int | None) -> Iterator[Series]:
-    calibrated = _calibrate_together(group, size)
-    _, unmixing, g_map, _ = calibrated
+    _, unmixing, g_map, g_maps = _calibrate_together(group, size)
     whitening = batch.together([one.whitening for one in group], size)
-    kspace, acquired = [one.scan.kspace for one in group], [one.scan.acquired for one in group]
-    images = _images((whitening, unmixing, g_map), group[0].geometry.readout, _echo_share(group[0]), kspace, acquired)
-    for one, plan, image in zip(group, _plans(group, calibrated), images, strict=True):
-        yield _series(one, plan, image, phases)
+    images = _images(whitening, unmixing, g_map, group)
+    for i, (one, image) in enumerate(zip(group, images, strict=True)):
+        yield _series(one, image, np.asarray(g_map[i]), np.asarray(g_maps[i]), phases)
 
 
 def _calibrate_together(group: Sequence[Prepared], size: int) -> tuple[Array, Array, Array, Array]:
@@ -178,20 +192,18 @@ def _calibrate_together(group: Sequence[Prepared], size: int) -> tuple[Array, Ar
     return program(whitening, batch.together([one.calibration for one in group], size))
 
 
-def _images(
-    frozen: Sequence[Array | np.ndarray],
-    readout: int,
-    echo_share: float,
-    kspace: Sequence[np.ndarray | Array],
-    acquired: Sequence[np.ndarray | Array],
-) -> list[np.ndarray]:
+def _images(whitening: np.ndarray, unmixing: Array, g_map: Array, group: Sequence[Prepared]) -> list[np.ndarray]:
     """Images `[T, (kz,) ky, kx]` of the scans of a batch; frame by frame: one compilation whatever T is, little memory."""
-    whitening, unmixing, g_map = frozen
-    frame, size = _frame_program(readout), len(whitening)
-    scaled = whitening / np.float32(np.sqrt(echo_share))
-    of_frame = lambda series, t: batch.together([np.asarray(one[t]) for one in series], size)
-    frames = [frame(scaled, unmixing, g_map, of_frame(kspace, t), of_frame(acquired, t)) for t in range(len(kspace[0]))]
-    return list(np.stack([np.asarray(image) for image in frames], axis=1)[: len(kspace)])
+    geometry = group[0].geometry
+    frame, scaled = _frame_program(geometry.readout), whitening / np.float32(np.sqrt(geometry.echo_share))
+    scans = [one.scan for one in group]
+
+    def images_at(t: int) -> np.ndarray:
+        kspace = batch.together([scan.kspace[t] for scan in scans], len(scaled))
+        acquired = batch.together([scan.acquired[t] for scan in scans], len(scaled))
+        return np.asarray(frame(scaled, unmixing, g_map, kspace, acquired))[: len(scans)]
+
+    return list(np.stack([images_at(t) for t in range(geometry.kspace[0])], axis=1))
 
 
 @cache
@@ -204,6 +216,7 @@ def _frame_program(readout: int) -> Callable[..., Array]:
     return batch.over_devices(partial(_frame, readout=readout))
 
 
+@cache
 def _bytes_of_one(geometry: Geometry) -> int:
     """Device memory of one series in a calibration, by XLA's own plan."""
     shapes = [(geometry.coils, geometry.calibration[0]), geometry.calibration]
@@ -229,6 +242,11 @@ def _calibrate(whitening: Array, calibration: Array, *, geometry: Geometry) -> t
     return coil_maps, unmixing, g_map_of[geometry.acceleration], jnp.stack([g_map_of[r] for r in geometry.accelerations])
 
 
+@partial(jax.jit, static_argnames="readout")
+def _one_frame(*arguments: Array, readout: int) -> Array:
+    return _frame(*arguments, readout=readout)
+
+
 def _frame(whitening: Array, unmixing: Array, g_map: Array, kspace: Array, acquired: Array, *, readout: int) -> Array:
     *lines, columns = g_map.shape
     axes = tuple(range(-1 - len(lines), -1))
@@ -241,59 +259,36 @@ def _frame(whitening: Array, unmixing: Array, g_map: Array, kspace: Array, acqui
     return image / jnp.maximum(g_map, G_FLOOR)
 
 
-def _plans(group: Sequence[Prepared], calibrated: tuple[Array, Array, Array, Array]) -> list[Plan]:
-    return [_plan(one, *(part[i] for part in calibrated)) for i, one in enumerate(group)]
-
-
-def _plan(prepared: Prepared, coil_maps: Array, unmixing: Array, g_map: Array, g_maps: Array) -> Plan:
-    geometry = prepared.geometry
-    return Plan(
-        whitening=jnp.asarray(prepared.whitening),
-        coil_maps=coil_maps,
-        unmixing=unmixing,
-        g_map=g_map,
-        g_maps=g_maps,
-        accelerations=geometry.accelerations,
-        acceleration=geometry.acceleration,
-        readout=geometry.readout,
-        echo_share=_echo_share(prepared),
-        condition=prepared.condition,
-    )
-
-
-def _echo_share(prepared: Prepared) -> float:
-    oversampled = prepared.scan.kspace.shape[-1]
-    return (prepared.scan.echo_samples or oversampled) / oversampled
-
-
-def _series(prepared: Prepared, plan: Plan, image: np.ndarray, phases: int | None) -> Series:
-    scan = prepared.scan
+def _series(prepared: Prepared, image: np.ndarray, g_map: np.ndarray, g_maps: np.ndarray, phases: int | None) -> Series:
+    scan, geometry = prepared.scan, prepared.geometry
     image = image[0] if scan.kspace.ndim == 5 else image  # the depth of a volume takes the place of time
     gating_facts: dict[str, Any] = {}
     if phases:
         image, gating_facts = _gated(scan, image, phases)
-    if not np.isfinite(image).all() or not np.isfinite(plan.g_maps).all():
+    if not np.isfinite(image).all() or not np.isfinite(g_maps).all():
         raise InputError(
             f"{scan.name}: its samples, dwell times or bandwidth give no finite image: convert the measurement again."
         )
     metadata = {
         "name": scan.name,
-        "coils": prepared.geometry.coils,
+        "coils": geometry.coils,
         "noise_samples": int(scan.noise.shape[1]),
-        "noise_condition": plan.condition,
+        "noise_condition": prepared.condition,
         "dwell_ratio": scan.dwell_us / scan.noise_dwell_us,
         "bandwidth": scan.bandwidth,
         "calibration_lines": list(prepared.calibration.shape[1:-1]),
+        "readout_interpolated": geometry.grid[-1] != geometry.readout or geometry.echo_share < 1,
+        "pixels_at_g_floor": int(np.sum(g_map < G_FLOOR)),
         "fov_mm": [float(extent) for extent in scan.fov_mm],
         "units": "SNR (noise SD 1 in the real and in the imaginary part)",
         **gating_facts,
     }
     return Series(
         image=image,
-        g_map=np.asarray(plan.g_map),
-        g_maps=np.asarray(plan.g_maps),
-        accelerations=plan.accelerations,
-        acceleration=plan.acceleration,
+        g_map=g_map,
+        g_maps=g_maps,
+        accelerations=geometry.accelerations,
+        acceleration=geometry.acceleration,
         metadata=metadata,
     )
 

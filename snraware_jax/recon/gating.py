@@ -4,6 +4,8 @@ Every phase is a weighted sum of frames, y_p = sum_j a_pj x_j. Frames of unit no
 of sqrt(sum_j a_pj^2): below 1 where several heart beats are averaged, above 1 where frames are sparse.
 """
 
+import warnings
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -40,6 +42,12 @@ def phase_weights(cycle: ArrayLike, phases: int, name: str = "the series") -> np
         raise InputError(f"{name}: the places of its frames in the cardiac cycle must lie in 0..1: check its trigger times.")
     if phases < 1:
         raise InputError(f"{name}: {phases} phases of the cardiac cycle: ask for 1 or more.")
+    different = len(_places(cycle)) - 1
+    if phases > different:
+        text = (
+            f"{name}: {different} different frames give {phases} phases by interpolation, with no more detail than they have."
+        )
+        warnings.warn(text, stacklevel=2)
     weights = _spline_weights(cycle, phases)
     excess = _excess_noise(weights)
     if not excess <= NOISE_LIMIT:

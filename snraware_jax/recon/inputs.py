@@ -1,6 +1,7 @@
 """What a calibration needs of a scan, checked: every complaint about the input is made here, before anything compiles."""
 
 import math
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +18,13 @@ from snraware_jax.recon.prewhiten import noise_covariance, whitening_matrix
 NOISE_SAMPLES_PER_COIL = 10
 ROWS_PER_UNKNOWN = 3  # fewer, and a g-map says more about the regularisation than about the coils
 DEAD_COIL = 1e-6  # noise power below this share of the median coil's: nothing is connected
+LINES_OF_VOLUME = 32  # along ky and kz, of a volume that is its own calibration
 SINGULAR = 1e-6  # smallest over largest eigenvalue below which a covariance is not inverted as it is
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """All that fixes the shapes of a reconstruction: scans with the same one share a compiled program.
+    """All that fixes the shapes and scales of a reconstruction: scans with the same one share a compiled program.
 
     Attributes:
       kspace: `(T, C, (kz,) ky, kx_oversampled)`.
@@ -31,6 +33,7 @@ class Geometry:
       kept: first and last + 1 of the kx that the calibration has, at the size `readout`; all but for an asymmetric echo.
       readout: kx after oversampling removal.
       grid: pixels `((kz,) ky, kx)` of the image; finer than the k-space if it is to be zero-filled.
+      echo_share: samples of an asymmetric echo over kx_oversampled; 1 otherwise.
       coils: those that are connected.
       acceleration: of the scan.
       accelerations: of the g-maps.
@@ -42,6 +45,7 @@ class Geometry:
     kept: tuple[int, int]
     readout: int
     grid: tuple[int, ...]
+    echo_share: float
     coils: int
     acceleration: Acceleration
     accelerations: tuple[Acceleration, ...]
@@ -81,11 +85,13 @@ def prepare(scan: RawScan, accelerations: Sequence[Acceleration], matrix: Sequen
       InputError: noise scan, calibration lines, accelerations or matrix that cannot be used; names the scan and what to do.
     """
     # a volume has two axes to accelerate, and says so of every R
-    accelerations = tuple(map(grappa.factors if scan.kspace.ndim == 5 else _along_ky, accelerations))
+    accelerations = tuple(dict.fromkeys(map(grappa.factors if scan.kspace.ndim == 5 else _along_ky, accelerations)))
     _check_noise(scan)
     if not scan.kspace.any():
         raise InputError(f"{scan.name}: all samples of its images are 0: convert the measurement again.")
     calibration, start = calibration_block(scan)
+    if not calibration.any():
+        raise InputError(f"{scan.name}: all samples of its calibration lines are 0: convert the reference lines again.")
     _check_accelerations(scan, calibration.shape[1:-1], accelerations)
     whitening, condition = _whitening(scan)
     geometry = Geometry(
@@ -95,6 +101,7 @@ def prepare(scan: RawScan, accelerations: Sequence[Acceleration], matrix: Sequen
         kept=_echo(scan, calibration),
         readout=scan.readout,
         grid=_grid(scan, matrix),
+        echo_share=(scan.echo_samples or scan.kspace.shape[-1]) / scan.kspace.shape[-1],
         coils=len(whitening),
         acceleration=scan.acceleration,
         accelerations=accelerations,
@@ -113,9 +120,23 @@ def calibration_block(scan: RawScan) -> tuple[np.ndarray, tuple[int, ...]]:
     if scan.calibration is not None and scan.calibration_start is not None:
         return scan.calibration, scan.calibration_start
     try:
-        return central_block(*temporal_average(scan.kspace, scan.acquired))
+        block, start = central_block(*temporal_average(scan.kspace, scan.acquired))
     except ValueError as error:
         raise InputError(f"{scan.name} has no calibration lines, and {error}: convert them with the scan.") from error
+    if len(start) == 2:  # a fully sampled volume would take gigabytes to fit and gain nothing
+        places = [
+            _about_dc(size, first, count)
+            for size, first, count in zip(scan.kspace.shape[2:4], start, block.shape[1:3], strict=True)
+        ]
+        block = block[:, places[0][0] : places[0][1], places[1][0] : places[1][1]]
+        start = tuple(first + begin for first, (begin, _) in zip(start, places, strict=True))
+    return block, start
+
+
+def _about_dc(size: int, first: int, count: int) -> tuple[int, int]:
+    """Bounds within a block of `count` lines from `first` on that keep at most `LINES_OF_VOLUME` about DC."""
+    centre = size // 2 - first
+    return max(0, centre - LINES_OF_VOLUME // 2), min(count, centre + LINES_OF_VOLUME // 2)
 
 
 def _check_noise(scan: RawScan) -> None:
@@ -125,6 +146,8 @@ def _check_noise(scan: RawScan) -> None:
         raise InputError(
             f"{scan.name}: {samples} noise samples for {coils} coils; a covariance needs {needed}: repeat the noise scan."
         )
+    if not np.isfinite(scan.noise).all():
+        raise InputError(f"{scan.name}: its noise scan holds NaN or Inf: convert it again.")
     if not scan.noise.any():
         raise InputError(f"{scan.name}: its noise scan holds no noise ({samples} samples, all 0): repeat the noise scan.")
 
@@ -154,19 +177,23 @@ def _along_ky(acceleration: Acceleration) -> Acceleration:
 
 
 def _whitening(scan: RawScan) -> tuple[np.ndarray, float]:
-    covariance = np.asarray(noise_covariance(scan.noise))
+    scale = np.float32(np.abs(scan.noise).max())  # tiny raw units must not underflow in single precision
+    covariance = np.asarray(noise_covariance(scan.noise / scale))
     power = np.real(np.diagonal(covariance))
     connected = np.flatnonzero(power > DEAD_COIL * np.median(power[power > 0]))
     dead = sorted(set(range(len(power))) - set(connected.tolist()))
     if dead:
-        _warn(
-            scan,
-            f"coil{'s' * (len(dead) > 1)} {', '.join(map(str, dead))} of {len(power)} (from 0) disconnected, left out",
-        )
+        _warn(scan, f"coil{'s' * (len(dead) > 1)} {', '.join(map(str, dead))} of {len(power)} (from 0) disconnected, left out")
     covariance = covariance[np.ix_(connected, connected)]
-    eigenvalues = np.linalg.eigvalsh(covariance)
-    condition = float(eigenvalues[-1] / max(eigenvalues[0], np.finfo(np.float32).tiny))
-    if eigenvalues[0] < SINGULAR * eigenvalues[-1]:
+    eigenvalues = np.linalg.eigvalsh(covariance.astype(np.complex128))
+    condition = float(eigenvalues[-1] / max(eigenvalues[0], 1e-12 * eigenvalues[-1]))
+    singular = int(np.sum(eigenvalues < SINGULAR * eigenvalues[-1]))
+    if singular > len(connected) / 4:
+        raise InputError(
+            f"{scan.name}: the noise of its {len(connected)} coils has {len(connected) - singular} independent channels: this is no "
+            "noise scan. Repeat it."
+        )
+    if singular:
         _warn(
             scan,
             f"the noise covariance of its {len(connected)} coils is singular (condition number {condition:.1e}); added 1e-6 of its "
@@ -175,12 +202,14 @@ def _whitening(scan: RawScan) -> tuple[np.ndarray, float]:
         covariance = covariance + np.eye(len(connected), dtype=covariance.dtype) * (1e-6 * power[connected].mean())
     whitening = np.zeros((len(connected), len(power)), np.complex64)
     whitening[:, connected] = whitening_matrix(covariance, scan.dwell_us / scan.noise_dwell_us, scan.bandwidth)
-    return whitening, condition
+    return whitening / scale, condition
 
 
 def _check_accelerations(scan: RawScan, lines: tuple[int, ...], accelerations: tuple[Acceleration, ...]) -> None:
     if not accelerations or min(min(grappa.factors(r)) for r in accelerations) < 1:
         raise InputError(f"{scan.name}: accelerations {accelerations} must be numbers from 1 up, for example 2-8.")
+    if len(lines) == 1 and grappa.factors(scan.acceleration)[1] > 1:
+        raise InputError(f"{scan.name} is a 2D scan with R = {grappa.label(scan.acceleration)}: convert it as a volume.")
     if len(lines) == 1 and any(grappa.factors(r)[1] > 1 for r in accelerations):
         raise InputError(f"{scan.name} is a 2D scan, accelerated along ky alone: pass --accelerations 2-8, not 2x2.")
     lacking = _lacking(scan.acceleration, lines)
@@ -235,7 +264,16 @@ def _grid(scan: RawScan, matrix: Sequence[int] | None) -> tuple[int, ...]:
         )
     step = scan.readout // math.gcd(scan.readout, scan.kspace.shape[-1])  # of kx whose oversampled readout is a whole number
     if matrix[-1] % step:
-        raise InputError(f"{scan.name}: kx of the matrix must be a multiple of {step}: give {-(-matrix[-1] // step) * step}.")
+        fitting = -(-matrix[-1] // step) * step
+        raise InputError(
+            f"{scan.name}: kx of the matrix must be a multiple of {step}, so that its oversampled readout is whole: give {fitting}."
+        )
+    needed, there = 80 * scan.kspace.shape[1] * math.prod(matrix), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise InputError(
+            f"{scan.name}: a matrix of {'x'.join(map(str, matrix))} takes about {needed >> 30} GiB, this computer has {there >> 30}: "
+            "give a smaller one."
+        )
     return tuple(matrix)
 
 

@@ -6,6 +6,8 @@ from matplotlib.image import imread
 
 from snraware_jax.evaluation import pictures
 from snraware_jax.evaluation.in_distribution import Case
+from snraware_jax.evaluation.preview import write_preview
+from snraware_jax.formats.series import Series
 
 
 def beating_case(frames=4, height=24, width=32):
@@ -87,3 +89,46 @@ def test_no_curves(tmp_path):
     with pytest.raises(ValueError, match="no curves to draw"):
         pictures.curves(tmp_path / "curves.png", [{"step": 1}])
     assert not (tmp_path / "curves.png").exists()
+
+
+def series(frames=4, accelerations=(2, 3, 4), acceleration=2, shared_g=True, fills=False):
+    """A disc in SNR units, noise beside it unless it fills the field of view."""
+    case = beating_case(frames, 64, 80)
+    rng = np.random.default_rng(1)
+    noise = rng.standard_normal(case.clean.shape) + 1j * rng.standard_normal(case.clean.shape)
+    image = (40 * (case.clean + 8 * fills) + noise).astype(np.complex64)
+    g = case.g_map if shared_g else np.broadcast_to(case.g_map, image.shape)
+    return Series(
+        image, g, np.stack([(1 + i) * g for i in range(len(accelerations))]), accelerations, acceleration, {"coils": 8}
+    )
+
+
+SHEETS = {
+    "frames": series(),
+    "one frame": series(frames=1, accelerations=(2,)),
+    "slices": series(frames=5, shared_g=False),
+    "a volume": series(frames=6, shared_g=False, accelerations=((2, 1), (2, 2)), acceleration=(2, 2)),
+    "no background": series(fills=True),
+}
+
+
+@pytest.mark.parametrize("kind", SHEETS)
+def test_preview(tmp_path, kind):
+    write_preview(tmp_path / "scan.png", SHEETS[kind])
+    assert [path.name for path in tmp_path.iterdir()] == ["scan.png"]
+    image = imread(tmp_path / "scan.png")[..., :3]
+    assert image.shape[1] == 1430
+    assert np.std(image) > 0.05
+
+
+def test_preview_shows_g_and_the_noise(tmp_path):
+    shown = series()
+    write_preview(tmp_path / "a.png", shown)
+    write_preview(
+        tmp_path / "b.png", Series(shown.image, 3 * shown.g_map, shown.g_maps, shown.accelerations, shown.acceleration)
+    )
+    write_preview(tmp_path / "c.png", Series(0.5 * shown.image, shown.g_map, shown.g_maps, shown.accelerations, 2))
+    a, b, c = (imread(tmp_path / f"{name}.png") for name in "abc")
+    assert a.shape == b.shape == c.shape
+    assert np.abs(a - b).mean() > 0.001
+    assert np.abs(a - c).mean() > 0.001

@@ -24,6 +24,8 @@ def beats(count: int, frames: int = 30, seed: int = 0) -> np.ndarray:
     )
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* by interpolation:UserWarning")
+
 CYCLES = {
     "on the phases": (np.arange(30) / 30, 1e-9),
     "between the phases": ((np.arange(30) + 0.5) / 30, 2e-4),
@@ -140,3 +142,8 @@ def test_impossible_places_are_refused(cycle):
 def test_no_phases_are_refused():
     with pytest.raises(InputError, match="0 phases"):
         phase_weights([0.1, 0.6], 0)
+
+
+def test_more_phases_than_frames_are_said_to_hold_no_more():
+    with pytest.warns(UserWarning, match="raw.h5: 25 different frames give 30 phases by interpolation"):
+        phase_weights(np.arange(25) / 25, 30, "raw.h5")

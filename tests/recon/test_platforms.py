@@ -13,7 +13,7 @@ from snraware_jax.recon.inputs import Geometry
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
 def test_a_calibration_lowers_for(platform):
-    geometry = Geometry((1, 4, 32, 48), (4, 24, 48), (4,), (0, 24), 24, (32, 24), 4, 2, (2, 3))
+    geometry = Geometry((1, 4, 32, 48), (4, 24, 48), (4,), (0, 24), 24, (32, 24), 1.0, 4, 2, (2, 3))
     arguments = [jax.ShapeDtypeStruct(shape, np.complex64) for shape in ((4, 4), geometry.calibration)]
     calibrate = jax.jit(partial(chain._calibrate, geometry=geometry))
     module = jax.export.export(calibrate, platforms=[platform])(*arguments).mlir_module()

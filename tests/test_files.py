@@ -1,0 +1,181 @@
+"""Which output belongs to which input, what is refused before any work, and failures that do not stop the rest."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from snraware_jax import files
+from snraware_jax.errors import InputError
+from snraware_jax.files import Job
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def pairs(jobs: list[Job], study: Path, output: Path) -> dict[str, str]:
+    return {str(job.source.relative_to(study)): str(job.output.relative_to(output)) for job in jobs}
+
+
+def test_a_file_goes_to_a_file_or_into_a_folder(tmp_path):
+    raw = touch(tmp_path, "meas.mrd") / "meas.mrd"
+    assert files.jobs([raw], tmp_path / "scan.h5") == [Job(raw, tmp_path / "scan.h5")]
+    assert files.jobs([raw], tmp_path / "new" / "series") == [Job(raw, tmp_path / "new" / "series" / "meas.h5")]
+    (tmp_path / "there.h5").mkdir()
+    assert files.jobs([raw], tmp_path / "there.h5") == [Job(raw, tmp_path / "there.h5" / "meas.h5")]
+
+
+def test_the_tree_of_a_folder_is_repeated(tmp_path):
+    study = touch(
+        tmp_path / "study", "a.h5", "p1/a.h5", "p1/day 2/b.mrd", "p2/c.HDF5", "notes.txt", "p2/.c-tmp.h5", ".snap/a.h5"
+    )
+    found = files.jobs([study], tmp_path / "out")
+    assert pairs(found, study, tmp_path / "out") == {
+        "a.h5": "a.h5",
+        "p1/a.h5": "p1/a.h5",
+        "p1/day 2/b.mrd": "p1/day 2/b.h5",
+        "p2/c.HDF5": "p2/c.h5",
+    }
+
+
+def test_a_folder_below_a_hidden_one_is_searched(tmp_path):
+    study = touch(tmp_path / ".cache" / "study", "a.h5")
+    assert pairs(files.jobs([study], tmp_path / "out"), study, tmp_path / "out") == {"a.h5": "a.h5"}
+
+
+def test_outputs_inside_the_inputs_are_no_inputs(tmp_path):
+    study = touch(tmp_path / "study", "a.h5", "series/a.h5", "series/b.h5")
+    assert pairs(files.jobs([study], study / "series"), study, study / "series") == {"a.h5": "a.h5"}
+
+
+def test_outputs_may_lie_above_the_inputs(tmp_path):
+    study = touch(tmp_path / "study", "raw/a.h5")
+    assert files.jobs([study / "raw"], study) == [Job(study / "raw" / "a.h5", study / "a.h5")]
+
+
+def test_a_folder_that_cannot_be_read_is_refused_not_left_out(tmp_path, monkeypatch):
+    study = touch(tmp_path / "study", "p0/a.h5", "p1/a.h5")
+    scandir = os.scandir
+
+    def guarded(path):
+        if Path(path).name == "p1":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(PermissionError, match="p1"):
+        files.jobs([study], tmp_path / "out")
+
+
+def test_files_and_folders_mix(tmp_path):
+    study, one = touch(tmp_path / "study", "a.h5"), touch(tmp_path, "b.h5") / "b.h5"
+    assert [job.output.name for job in files.jobs([study, one], tmp_path / "out")] == ["a.h5", "b.h5"]
+
+
+REFUSED = {
+    "two files into one": (["b.h5", "c.h5"], "out.h5", "2 scans cannot go into the one file .*: give a folder, -o .*/out$"),
+    "a folder into a file": (["study"], "out.h5", "the scans of .*study cannot go into the one file"),
+    "two of one name": (
+        ["study/a.h5", "other/a.h5"],
+        "out",
+        "several scans would be written to .*out/a.h5: .*separate folders",
+    ),
+    "two that differ in the suffix": (["pair"], "out", "several scans would be written to .*out/a.h5"),
+    "the input itself": (["b.h5"], "b.h5", "b.h5 is an input: give -o another name"),
+    "the input by another path": (["b.h5"], "study/../b.h5", "b.h5 is an input"),
+    "an input and its namesake": (["b.h5", "study/b/b.h5"], "study/b", "several scans would be written to .*study/b/b.h5"),
+    "the folder of the inputs": (
+        ["study"],
+        "study",
+        "study is the folder of the inputs: give -o another one, for example .*series",
+    ),
+    "an empty folder": (["empty"], "out", "empty: no .h5 or .hdf5 or .mrd file in this folder"),
+    "a folder of other files": (["texts"], "out", "texts: no .h5 or .hdf5 or .mrd file"),
+    "an output that is a file": (["study"], "plain", "plain is no folder and no .h5 file: give a folder, or -o .*plain.h5"),
+    "another format": (["b.h5"], "scan.nii", "scan.nii is no folder and no .h5 file: give a folder, or -o .*scan.h5"),
+    "another compressed format": (["b.h5"], "scan.nii.gz", "scan.nii.gz is no folder and no .h5 file"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_meant_is_refused(tmp_path, case):
+    inputs, output, message = REFUSED[case]
+    touch(
+        tmp_path, "b.h5", "c.h5", "study/a.h5", "study/b/b.h5", "other/a.h5", "pair/a.h5", "pair/a.mrd", "texts/x.txt", "plain"
+    )
+    (tmp_path / "empty").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=message):
+        files.jobs([tmp_path / name for name in inputs], tmp_path / output)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_digest_is_of_the_content(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_bytes(b"abc")
+    b.write_bytes(b"abc")
+    assert files.digest(a) == files.digest(b) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    b.write_bytes(b"abd")
+    assert files.digest(b) != files.digest(a)
+    with pytest.raises(InputError, match="nothing: no such file"):
+        files.digest(tmp_path / "nothing")
+    with pytest.raises(InputError, match="no such file"):
+        files.digest(tmp_path)
+
+
+def jobs(*names: str) -> list[Job]:
+    return [Job(Path("in") / name, Path("out") / name) for name in names]
+
+
+def test_failures_do_not_stop_the_rest_and_are_listed_with_their_paths(capsys):
+    def work(job):
+        if job.source.parent.name == "p1":
+            raise InputError("a.h5: 79 noise samples.")
+        if job.source.parent.name == "p2":
+            raise InputError("the header is wrong.")
+        if job.source.parent.name == "p3":
+            raise PermissionError(13, "Permission denied", str(job.output))
+        return None if job.source.parent.name == "p4" else f"{job.output}: made"
+
+    assert files.run(jobs("p0/a.h5", "p1/a.h5", "p2/a.h5", "p3/a.h5", "p4/a.h5", "p5/a.h5"), work, "reconstruct") == 1
+    output, error = capsys.readouterr()
+    assert output.splitlines() == [
+        "out/p0/a.h5: made",
+        *(f"in/p{i}/a.h5: failed" for i in (1, 2, 3)),
+        "out/p5/a.h5: made",
+        "reconstruct: 2 of 6 files done, 1 were there already, 3 failed",
+    ]
+    assert error.splitlines()[-3:] == [
+        "  in/p1/a.h5: 79 noise samples.",
+        "  in/p2/a.h5: the header is wrong.",
+        "  in/p3/a.h5: out/p3/a.h5: Permission denied; give another path, or change this one's permissions",
+    ]
+
+
+def test_all_done_is_0(capsys):
+    assert files.run(jobs("a.h5", "b.h5"), lambda job: f"{job.output}: made", "reconstruct") == 0
+    assert "2 of 2 files done, 0 were there already, 0 failed" in capsys.readouterr().out
+
+
+def test_a_lone_file_raises_and_shows_no_progress(capsys):
+    def fails(job):
+        raise InputError("bad")
+
+    with pytest.raises(InputError, match="bad"):
+        files.run(jobs("a.h5"), fails, "reconstruct")
+    assert files.run(jobs("a.h5"), lambda job: None, "reconstruct") == 0
+    output, error = capsys.readouterr()
+    assert output == "out/a.h5: made from this input before, left as it is (--overwrite makes it again)\n"
+    assert error == ""
+
+
+def test_a_defect_is_not_taken_for_bad_input():
+    def defect(job):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        files.run(jobs("a.h5", "b.h5"), defect, "reconstruct")
