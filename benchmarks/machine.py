@@ -126,7 +126,7 @@ def _blas() -> list[dict[str, Any]] | None:
     import scipy.linalg  # noqa: F401 (jax takes its Cholesky from scipy's BLAS)
 
     try:
-        from threadpoolctl import threadpool_info
+        from threadpoolctl import threadpool_info  # pyright: ignore[reportMissingImports] (an extra)
     except ImportError:
         return None
     keep = ("internal_api", "version", "num_threads", "architecture")

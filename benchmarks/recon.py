@@ -227,7 +227,7 @@ def measure_peer(coils: int, lines: int, repeats: int, frames: Sequence[int]) ->
     windows of 31 samples. It is given windows of 4R - 1 lines, where every missing line finds the four acquired ones of our kernel.
     """
     import numpy as np
-    from pygrappa import grappa
+    from pygrappa import grappa  # pyright: ignore[reportMissingImports] (an extra)
 
     # numpy 2.4.6 unravels `[n, 1]` indices wrongly from the 8193rd on, and grappa would put its lines in the wrong places
     unravel = np.unravel_index

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from docs import physics_figures
+from docs.figures import style
 
 DOCS = Path(physics_figures.__file__).parent
 FOLDER = DOCS / "images" / "physics"
@@ -14,7 +15,7 @@ LARGEST = 120_000  # bytes: the pictures are part of the repository
 
 def test_the_text_shows_every_figure_and_no_other():
     shown = set(re.findall(r"!\[[^]]*\]\(images/physics/(\w+)\.png\)", (DOCS / "physics.md").read_text()))
-    assert shown == set(physics_figures.FIGURES) == {path.stem for path in FOLDER.iterdir()}
+    assert shown == set(style.FIGURES) == {path.stem for path in FOLDER.iterdir()}
 
 
 def test_the_links_of_the_text_lead_somewhere():
@@ -42,12 +43,12 @@ def test_a_figure_is_written_with_its_numbers(tmp_path, capsys):
     [("oversampling", "sd", 1, 0.02), ("oversampling", "sample", 2**0.5, 1e-3), ("missing_samples", "sd", 0, 0.01)],
 )
 def test_what_a_figure_claims(name, number, expected, tolerance):
-    assert physics_figures.FIGURES[name]().measured[number] == pytest.approx(expected, abs=tolerance)
+    assert style.FIGURES[name]().measured[number] == pytest.approx(expected, abs=tolerance)
 
 
 @pytest.mark.parametrize("name", ["goldens", "phantom_noise"])
 def test_without_the_data_beside_the_checkout_a_figure_is_skipped_with_a_line(name, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(physics_figures, "SHARED", tmp_path / "absent")
+    monkeypatch.setattr(style, "SHARED", tmp_path / "absent")
     physics_figures.main(["--only", name, "--output", str(tmp_path)])
     assert "skipped, needs" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
