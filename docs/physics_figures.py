@@ -16,7 +16,6 @@ import jax
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # docs.figures, as the tests import it
 
-import docs.figures  # registers them
 from docs.figures.style import FIGURES, REPOSITORY, NotHere, save
 
 

@@ -52,8 +52,10 @@ def reconstruct_file(
         made[0].metadata["name"] = source.name
     outputs = [output] if len(made) == 1 else [output.with_stem(output.stem + _suffix(source, name)) for name in names]
     of_this = {**made_from, "source": str(source.resolve()), "outputs": [path.name for path in outputs]}
+    # the same file with other content, or the same content under another name: a study that was moved
+    ours = lambda file: any(_made_from(file).get(fact) == of_this[fact] for fact in ("source", "sha256"))
     for path in outputs:
-        require_replaceable(path, lambda file: _made_from(file).get("source") == of_this["source"])
+        require_replaceable(path, ours)
         require_replaceable(path.with_suffix(".png"), is_preview)
     for path, series in zip(outputs, made, strict=True):
         series.metadata["made_from"] = of_this

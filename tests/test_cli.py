@@ -346,6 +346,48 @@ def test_other_options_make_again_what_is_there(tmp_path, capsys):
         assert "left as it is" in capsys.readouterr().out
 
 
+def test_what_was_not_made_from_the_input_is_never_overwritten(raw, tmp_path, capsys):
+    output = tmp_path / "scan.h5"
+    arguments = ["reconstruct", str(raw), "-o", str(output), "--accelerations", "2"]
+    output.write_bytes(b"thesis")
+    for options in ([], ["--overwrite"]):
+        assert cli.main([*arguments, *options]) == 2
+        assert "scan.h5 exists and was not made from this input: give -o another name, or delete it" in capsys.readouterr().err
+    assert content(tmp_path) == {"scan.h5": b"thesis"}
+    output.unlink()
+    (tmp_path / "scan.png").write_bytes(b"figure 3")
+    assert cli.main(arguments) == 2
+    assert "scan.png exists and was not made from this input" in capsys.readouterr().err
+    assert content(tmp_path) == {"scan.png": b"figure 3"}
+    (tmp_path / "scan.png").unlink()
+    assert cli.main(arguments) == 0
+    other = tmp_path / "other" / "meas.h5"
+    write_scan(other, make_scan(seed=1))
+    assert cli.main(["reconstruct", str(other), *arguments[2:]]) == 2
+    assert "scan.h5 exists and was not made from this input" in capsys.readouterr().err
+
+
+def test_a_study_that_was_moved_is_known_by_its_content(raw, tmp_path, capsys):
+    study, output = tmp_path / "study" / "meas.h5", tmp_path / "scan.h5"
+    study.parent.mkdir()
+    shutil.copy(raw, study)
+    assert cli.main(["reconstruct", str(study), "-o", str(output), "--accelerations", "2"]) == 0
+    moved = shutil.move(study.parent, tmp_path / "moved") / "meas.h5"
+    arguments = ["reconstruct", str(moved), "-o", str(output), "--accelerations", "2"]
+    assert cli.main(arguments) == 0
+    assert "left as it is" in capsys.readouterr().out
+    assert cli.main([*arguments, "--overwrite"]) == 0
+    assert "left as it is" not in capsys.readouterr().out
+
+
+def test_a_picture_that_is_gone_is_made_again(raw, tmp_path):
+    arguments = ["reconstruct", str(raw), "-o", str(tmp_path / "scan.h5"), "--accelerations", "2"]
+    assert cli.main(arguments) == 0
+    (tmp_path / "scan.png").unlink()
+    assert cli.main(arguments) == 0
+    assert sorted(content(tmp_path)) == ["scan.h5", "scan.png"]
+
+
 def test_an_interrupted_folder_goes_on(tmp_path, capsys, monkeypatch):
     study, output = study_of(tmp_path / "study", 4), tmp_path / "out"
     arguments = ["reconstruct", str(study), "-o", str(output), "--accelerations", "2"]
@@ -416,6 +458,20 @@ def test_slices_of_several_frames_become_a_series_each(tmp_path, capsys):
     (tmp_path / "out" / f"{names[1]}.h5").unlink()
     assert cli.main(arguments) == 0
     assert sorted(content(tmp_path / "out")) == sorted(before)
+
+
+def test_a_series_is_not_written_over_that_of_another_scan(tmp_path, capsys):
+    """The slices of a.h5 would be named as the only series of a-slice-1.h5."""
+    study, output = tmp_path / "study", tmp_path / "out"
+    write_scan(study / "a-slice-1.h5", make_scan(seed=5))
+    arguments = ["reconstruct", str(study), "-o", str(output), "--accelerations", "2"]
+    assert cli.main(arguments) == 0
+    first = content(output)
+    write_scans(study / "a.h5", slices_of(2))
+    for _ in range(2):
+        assert cli.main(arguments) == 1
+        assert "a-slice-1.h5 exists and was not made from this input" in capsys.readouterr().err
+        assert content(output) == first
 
 
 def test_slices_of_one_frame_become_one_series_and_contrasts_do_not(tmp_path, capsys):

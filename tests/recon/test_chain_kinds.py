@@ -372,6 +372,12 @@ def test_an_asymmetric_echo_has_unit_noise_and_the_expected_signal(tmp_path):
     noise = chain.reconstruct(scan, (2,)).image - clean
     np.testing.assert_allclose([noise.real.std(), noise.imag.std()], 1, atol=0.03)
 
+    matrix = (60, 64)
+    finer = chain.calibrate(scan, (2,), matrix)
+    assert_unit_noise(finer, *noise_replicas(scan))
+    clean = np.asarray(chain.apply(finer, made.clean, scan.acquired))
+    assert deviation(clean, expected_image(finer, scan, made.clean, scan.acquired), inside(matrix)) < 0.01
+
 
 @pytest.mark.parametrize(
     ("grid", "matrix"), [((24, 20), (25, 21)), ((24, 20), (31, 40)), ((23, 21), (24, 22)), ((23, 21), (45, 21))], ids=str

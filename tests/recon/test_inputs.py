@@ -1,5 +1,6 @@
 """What is wrong with a scan is said before anything compiles: one sentence that names the scan, the fault and the remedy."""
 
+import os
 import warnings
 
 import numpy as np
@@ -46,6 +47,22 @@ REFUSED = {
         lambda s: replace(s, noise=0 * s.noise),
         "holds no noise .4096 samples, all 0.: repeat the noise",
     ),
+    "nan in the noise": (
+        lambda s: replace(s, noise=np.where(np.arange(4096) == 5, np.nan, s.noise)),
+        "its noise scan holds NaN or Inf: convert it again",
+    ),
+    "a noise scan of one channel": (
+        lambda s: replace(s, noise=np.repeat(s.noise[:1], 8, axis=0) * np.arange(1, 9, dtype=np.float32)[:, None]),
+        "the noise of its 8 coils has 1 independent channels: this is no noise scan",
+    ),
+    "calibration lines of zeros": (
+        lambda s: replace(s, calibration=0 * s.calibration),
+        "all samples of its calibration lines are 0: convert the reference lines again",
+    ),
+    "a slice accelerated along kz": (
+        lambda s: replace(s, acceleration=(2, 2)),
+        "is a 2D scan with R = 2x2: convert it as a volume",
+    ),
     "images of zeros": (lambda s: replace(s, kspace=0 * s.kspace), "all samples of its images are 0: convert"),
     "few calibration lines": (
         lambda s: calibrated_by(s, 20, 26),
@@ -91,6 +108,35 @@ def test_a_matrix_that_is_not_finer_is_refused(scan, matrix):
         prepare(scan, (2,), matrix)
     with pytest.raises(InputError, match="is not finer than its own 10x20x30: give as many sizes"):
         prepare(volume(), (2,), (20, 30))
+
+
+def test_the_finer_readout_must_keep_the_oversampling_whole(scan):
+    """80 samples for 30 pixels: 8/3, so that 33 pixels take 88 samples and 32 take no whole number."""
+    odd = replace(scan, readout=30)
+    with pytest.raises(InputError, match="kx of the matrix must be a multiple of 3, .* whole: give 33"):
+        prepare(odd, (2,), (48, 32))
+    assert prepare(odd, (2,), (48, 33)).geometry.grid == (48, 33)
+
+
+def test_a_matrix_beyond_the_memory_is_refused(scan, monkeypatch):
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}.get)
+    assert prepare(scan, (2,), (60, 60)).geometry.grid == (60, 60)
+    with pytest.raises(InputError, match="a matrix of 4000x4000 takes about 9 GiB, this computer has 0: give a smaller one"):
+        prepare(scan, (2,), (4000, 4000))
+
+
+def test_raw_units_do_not_matter(scan):
+    """Samples of 1e-25 would underflow where they are squared in single precision."""
+    tiny = prepare(replace(scan, noise=scan.noise * np.float32(1e-25)), (2,))
+    np.testing.assert_allclose(tiny.whitening * 1e-25, prepare(scan, (2,)).whitening, rtol=1e-4, atol=1e-5)
+
+
+def test_a_volume_that_calibrates_itself_does_so_by_its_middle():
+    whole = random_scan((40, 50), 1, 1, 3, 40, noise=complex_normal(np.random.default_rng(1), 3, 400), readout=20)
+    block, start = calibration_block(whole)
+    assert block.shape == (3, 32, 32, 40)
+    assert start == (4, 9)
+    np.testing.assert_allclose(block, whole.kspace[0, :, 4:36, 9:41], rtol=1e-6)
 
 
 def test_a_volume_says_which_of_its_axes_lacks_lines():
