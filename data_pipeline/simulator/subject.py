@@ -1,5 +1,6 @@
 """What may be chosen, and what is drawn: the settings of the simulator, its named random streams, and one subject's card."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,37 +10,60 @@ from snraware_jax.errors import InputError
 
 # the position in this list is part of every stream: append only
 STREAMS = ("subject", "torso", "heart", "texture", "blood", "contrast", "coils", "noise", "phase")
+KINDS = ("retro_cine", "realtime_cine", "perfusion", "mprage", "spine", "phantom")
+ARRAYS = ("mixed", "body", "birdcage", "helmet", "spine")
 PLANES = ("short_axis", "four_chamber", "two_chamber", "three_chamber", "oblique")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the simulated scanner and its subjects are set.
+    """How the simulated scanner and its subjects are set; `protocols.TABLE_1` holds the paper's scans.
 
     Attributes:
-      matrix: acquired (ky, kx), odd or even.
-      frames: cardiac phases over one RR interval.
+      kind: what is scanned, and how it changes over the frames: one of `KINDS`.
+      matrix: acquired (ky, kx), odd or even; of one partition.
+      partitions: kz of a volume ("mprage"); 1 otherwise.
+      slices: of a study; the slices share body, coils, receiver and noise scan.
+      slice_mm: distance between slices or partitions.
+      frames: of the series: cardiac phases over one RR interval, real-time frames, or heartbeats of a first pass.
       coils: receive channels, 4 to 32.
-      acceleration: R along ky.
-      calibration_lines: contiguous calibration lines, 3 R + 1 of the largest R that they shall serve.
+      array: how they are arranged, one of `ARRAYS`; "mixed" is a body array, and for one subject in eight a birdcage.
+      acceleration: R along ky, or (R along ky, R along kz) of a volume.
+      calibration_lines: contiguous calibration lines, 3 R + 1 of the largest R that they shall serve; of a volume along ky and kz,
+        as far as kz has them.
+      sampling: "uniform", or "interleaved": the acquired lines move on by one each frame, which calibrates itself (no
+        calibration lines of its own).
+      partial_fourier: share of the ky lines up to the last one that is acquired; the first ones are missing.
+      echo: share of a readout that is acquired; below 1 the samples before an asymmetric echo are missing.
       oversampling: of the readout.
       signal_snr: range of the 99.5th percentile of the clean series in SNR units (log-uniform).
       field_strength: tesla, 1.5 or 3.
       fov_mm: nominal field of view (ky, kx).
       zoom: range of the factor on `fov_mm`; below 1 the body reaches out of the image, as after outer volume suppression.
-      fine: grid points per pixel on which the object is drawn.
-      flip_deg, tr_ms: of the bSSFP readout; TE is half of TR.
+      fine: grid points per pixel along ky on which the object is drawn, at least; about as fine along kx.
+      flip_deg, tr_ms: of the readout; TE is half of TR for balanced SSFP.
+      frame_ms: temporal footprint of a real-time frame, or of a heartbeat's image.
+      stress: whether a first pass is one under stress (hyperaemia).
       dwell_us, noise_dwell_us: sampling interval of the imaging samples as stored, and of the noise scan.
       noise_readouts: readouts of the noise scan.
       noise_level: receiver noise SD in raw units.
       noise_correlation: range of the largest correlation coefficient between coils.
+      broken_coil: chance that one coil receives almost nothing but noise.
     """
 
+    kind: str = "retro_cine"
     matrix: tuple[int, int] = (96, 128)
+    partitions: int = 1
+    slices: int = 1
+    slice_mm: float = 8.0
     frames: int = 16
     coils: int = 8
-    acceleration: int = 2
+    array: str = "mixed"
+    acceleration: int | tuple[int, int] = 2
     calibration_lines: int = 32
+    sampling: str = "uniform"
+    partial_fourier: float = 1.0
+    echo: float = 1.0
     oversampling: int = 2
     signal_snr: tuple[float, float] = (60.0, 200.0)
     field_strength: float = 3.0
@@ -48,33 +72,53 @@ class Settings:
     fine: int = 3
     flip_deg: float = 50.0
     tr_ms: float = 2.97
+    frame_ms: float = 40.0
+    stress: bool = False
     dwell_us: float = 2.4
     noise_dwell_us: float = 20.0
     noise_readouts: int = 64
     noise_level: float = 1.0
     noise_correlation: tuple[float, float] = (0.15, 0.4)
+    broken_coil: float = 0.02
 
     def __post_init__(self):
-        if len(self.matrix) != 2:
-            raise InputError(f"matrix {self.matrix} must be ky, kx, for example (96, 128)")
-        if min(*self.matrix, self.frames, self.acceleration) < 1 or not 4 <= self.coils <= 32:
-            raise InputError(
-                f"matrix {self.matrix}, frames {self.frames}, acceleration {self.acceleration} must be above 0, "
-                f"and coils {self.coils} from 4 to 32"
-            )
-        if self.calibration_lines > self.matrix[0]:
-            raise InputError(
-                f"calibration_lines {self.calibration_lines} exceed the {self.matrix[0]} lines of matrix: choose fewer"
-            )
-        if self.calibration_lines < 3 * self.acceleration + 1:
-            raise InputError(
-                f"calibration_lines {self.calibration_lines} are too few for acceleration {self.acceleration}: "
-                f"choose at least {3 * self.acceleration + 1}"
-            )
-        if self.field_strength not in (1.5, 3.0):
-            raise InputError(f"field_strength {self.field_strength} has no tissue table: choose 1.5 or 3.0")
-        if self.noise_readouts * self.oversampling * self.matrix[1] < 10 * self.coils:
-            raise InputError(f"noise_readouts {self.noise_readouts} give too few samples for {self.coils} coils: choose more")
+        for name, allowed, fix in self._rules():
+            if not allowed:
+                raise InputError(f"{name} is {getattr(self, name)!r}: {fix}")
+
+    def _rules(self) -> Iterator[tuple[str, bool, str]]:
+        """Of every field with limits: its name, whether it keeps them, and what to do if not; a rule may rely on those before it."""
+        yield "kind", self.kind in KINDS, f"choose one of {', '.join(KINDS)}"
+        yield "array", self.array in ARRAYS, f"choose one of {', '.join(ARRAYS)}"
+        yield "sampling", self.sampling in ("uniform", "interleaved"), "choose uniform or interleaved"
+        yield "matrix", len(self.matrix) == 2 and min(self.matrix) > 0, "give ky, kx above 0, for example (96, 128)"
+        for name in ("partitions", "slices", "frames", "oversampling", "fine", "noise_readouts"):
+            yield name, getattr(self, name) > 0, "give a whole number above 0"
+        yield "coils", 4 <= self.coils <= 32, "give 4 to 32"
+        volume = self.kind == "mprage"
+        yield "partitions", volume or self.partitions == 1, 'only a volume (kind "mprage") has more than one'
+        factors = self.acceleration if isinstance(self.acceleration, tuple) else (self.acceleration,)
+        yield (
+            "acceleration",
+            min(factors) > 0 and len(factors) == (2 if volume else 1),
+            "give R, or of a volume (R along ky, R along kz)",
+        )
+        yield (
+            "calibration_lines",
+            self.calibration_lines <= self.matrix[0],
+            f"choose fewer, at most the {self.matrix[0]} of matrix",
+        )
+        least = 3 * factors[0] + 1
+        yield (
+            "calibration_lines",
+            self.calibration_lines >= least,
+            f"acceleration {factors[0]} needs more: choose at least {least}",
+        )
+        for name in ("partial_fourier", "echo"):
+            yield name, 0.5 < getattr(self, name) <= 1, "give a share above 0.5, at most 1"
+        yield "field_strength", self.field_strength in (1.5, 3.0), "it has no tissue table: choose 1.5 or 3.0"
+        enough = self.noise_readouts * self.oversampling * self.matrix[1] >= 10 * self.coils
+        yield "noise_readouts", enough, f"too few samples for {self.coils} coils: choose more"
 
 
 def stream(seed: int, subject: int, name: str) -> np.random.Generator:
