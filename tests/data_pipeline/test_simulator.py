@@ -137,7 +137,7 @@ def test_statistics_are_those_of_a_real_cine(shared):
         ({"calibration_lines": 6}, "choose at least 7"),
         ({"calibration_lines": 49}, "choose fewer"),
         ({"field_strength": 7.0}, "choose 1.5 or 3.0"),
-        ({"noise_readouts": 0}, "choose more"),
+        ({"noise_readouts": 0}, "give a whole number above 0"),
     ],
     ids=["few lines", "many lines", "field", "noise scan"],
 )
