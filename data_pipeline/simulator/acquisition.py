@@ -1,36 +1,40 @@
-"""From an object to a raw scan: coil weighting, sampling, coloured receiver noise, noise scan and calibration lines."""
+"""From an object to a raw scan: receivers, sampling, noise scan and calibration lines."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 
 from data_pipeline.simulator import coils as receive
+from data_pipeline.simulator import sampling
+from data_pipeline.simulator.encoding import encode, with_noise
+from data_pipeline.simulator.fourier import resize
+from data_pipeline.simulator.receiver import Receiver, combination_weights, draw_receiver, receiver_filter
 from data_pipeline.simulator.subject import Settings
 from data_pipeline.simulator.texture import power_law
 from snraware_jax.errors import InputError
 from snraware_jax.formats.scan import RawScan
 
-EDGE_GAIN = 0.39  # of that filter at the edge of the oversampled field of view, measured on a Skyra
-EDGE_POWER = 1.3778  # makes the mean of |H|^2, the relative noise bandwidth, the 0.793 of Siemens receivers
-
 
 @dataclass(frozen=True)
 class Acquired:
-    """What a scanner returns for a known object.
+    """What a scanner returns for a known object. Axes in brackets are those of a volume.
 
     Attributes:
       scan: the raw scan with noise.
-      noise_free: `[T, C, ky, kx_oversampled]` complex64, `scan.kspace` without its noise.
-      truth: `[T, ky, kx]` complex64, fully sampled noise-free combination sum_c conj(c_c) a_c / |c| with the whitened
-        true coil maps c: the object times the root-sum-of-squares of c, in SNR units of an R = 1 scan.
+      noise_free: `[T, C, (kz,) ky, kx_oversampled]` complex64, `scan.kspace` without its noise.
+      truth: `[T, ky, kx]` complex64, of a volume `[kz, ky, kx]`: fully sampled noise-free combination sum_c conj(c_c) a_c / |c|
+        with the whitened true coil maps c, that is the object times the root-sum-of-squares of c, in SNR units of an R = 1 scan.
       signal_snr: 99.5th percentile of |truth|.
+      receiver: covariance and noise scan, for the next slice of a study.
+      scale: of the object's signal, likewise.
     """
 
     scan: RawScan
     noise_free: np.ndarray
     truth: np.ndarray
     signal_snr: float
+    receiver: Receiver
+    scale: float
 
 
 def acquire(
@@ -40,76 +44,80 @@ def acquire(
     rng: np.random.Generator,
     name: str,
     fov_mm: tuple[float, float] | None = None,
+    receiver: Receiver | None = None,
+    scale: float | None = None,
 ) -> Acquired:
-    """Scan an object: S_c(k) = F[c_c rho], undersampled along ky, plus noise of covariance Psi shaped by the receiver filter.
+    """Scan an object: S_c(k) = F[c_c rho] on the lines of `sampling`, plus noise of covariance Psi shaped by the receiver filter.
 
     The object is transformed on its own (finer) grid and cropped in k-space: truncation and partial volume are real.
     The signal is scaled so that the peak SNR is log-uniform in `settings.signal_snr`.
 
     Args:
-      object_images: `[T, H, W]` complex, the whole field of view, H and W at least the acquired matrix.
-      coil_maps: `[C, h, w]` complex on any grid of the same field of view.
+      object_images: `[T, H, W]` complex, the whole field of view, H and W at least the acquired matrix; of a volume `[Z, H, W]`.
+      coil_maps: `[C, h, w]` complex on any grid of the same field of view; of a volume `[C, d, h, w]`.
       settings: matrix, acceleration, calibration lines, dwell times and so on.
-      rng: source of the noise, the covariance and the peak SNR.
+      rng: source of the receivers, the peak SNR and the noise.
       name: of the scan, for messages.
       fov_mm: field of view if it is not `settings.fov_mm`.
+      receiver, scale: those of the first slice, for another one of the same study.
 
     Raises:
-      InputError: if the object's grid is coarser than the matrix, or the object is zero everywhere.
+      InputError: if the object's grid is coarser than the matrix, the object is zero everywhere, or it has too few frames for
+        interleaved sampling.
     """
-    if object_images.shape[1] < settings.matrix[0] or object_images.shape[2] < settings.matrix[1]:
-        raise InputError(
-            f"{name}: object of {object_images.shape[1:]} is coarser than the matrix {settings.matrix}: use a finer one"
-        )
-    covariance_rng, signal_rng, noise_rng = rng.spawn(3)
-    ky, kx = settings.matrix
-    wide = settings.oversampling * kx
-    maps = receive.resample(coil_maps, settings.matrix)
-    body = np.mean(np.abs(resize(object_images[:1], settings.matrix)), axis=0)
-    if not body.any():
-        raise InputError(f"{name}: the object is zero everywhere: nothing to scan")
-    largest = covariance_rng.uniform(*settings.noise_correlation)
-    covariance = receive.noise_covariance(
-        covariance_rng, maps, np.minimum(body, np.median(body[body > body.mean() / 4])), largest
-    )
-    covariance = covariance * settings.noise_level**2
-
-    kspace = sample_kspace(object_images, coil_maps, settings)
-    truth = np.einsum("cyx,tcyx->tyx", combination_weights(maps, covariance), coil_images(kspace, kx))
-    low, high = settings.signal_snr
-    signal_snr = float(np.exp(signal_rng.uniform(np.log(low), np.log(high))))
-    scale = np.float32(signal_snr / np.percentile(np.abs(truth), 99.5))
-    kspace *= scale
-    truth *= scale
-
-    receiver = receiver_filter(wide).astype(np.float32)
-    factor = np.linalg.cholesky(covariance).astype(np.complex64)
-    acquired = np.zeros((len(kspace), ky), bool)
-    acquired[:, (ky // 2) % settings.acceleration :: settings.acceleration] = True
-    start = ky // 2 - settings.calibration_lines // 2
-    calibration = kspace[0, :, start : start + settings.calibration_lines]
-    calibration = calibration + coloured_noise(noise_rng, calibration.shape, factor, receiver)
-    noise_free = kspace * acquired[:, None, :, None]
-    lines = kspace[:, :, acquired[0]]
-    noisy = np.zeros_like(noise_free)
-    noisy[:, :, acquired[0]] = lines + coloured_noise(noise_rng, lines.shape, factor, receiver)
-    noise_scan = coloured_noise(noise_rng, (settings.coils, settings.noise_readouts, wide), factor, receiver)
-    noise_scan *= np.float32(np.sqrt(settings.dwell_us / settings.noise_dwell_us))
+    volume = settings.kind == "mprage"
+    series = object_images[None] if volume else object_images
+    matrix = (*sampling.lines(settings), settings.matrix[1])
+    _check(series, matrix, settings, name)
+    receiver_rng, signal_rng, noise_rng = rng.spawn(3)
+    maps = receive.resample(coil_maps, matrix)
+    receiver = receiver or draw_receiver(receiver_rng, maps, _lossy(series[:1], matrix), settings)
+    acquired = sampling.acquired_lines(settings, len(series))
+    weights = combination_weights(maps, receiver.covariance)
+    samples = encode(series, coil_maps, weights, acquired, settings)
+    if scale is None:
+        scale = draw_peak(signal_rng, settings) / float(np.percentile(np.abs(samples.truth), 99.5))
+    samples = samples.scaled(scale)
+    noisy, noise_free, calibration = with_noise(samples, acquired, receiver.covariance, noise_rng, settings)
+    block, wide, echo = sampling.calibration_block(settings), noisy.shape[-1], sampling.echo_samples(settings)
     scan = RawScan(
         name=name,
-        noise=noise_scan.reshape(settings.coils, -1),
+        noise=receiver.noise_scan,
         kspace=noisy,
         acquired=acquired,
         calibration=calibration,
-        calibration_start=(start,),
+        calibration_start=None if block is None else tuple(part.start for part in block),
         acceleration=settings.acceleration,
-        readout=kx,
+        readout=settings.matrix[1],
         dwell_us=settings.dwell_us,
         noise_dwell_us=settings.noise_dwell_us,
-        bandwidth=float(np.mean(receiver**2)),
+        bandwidth=float(np.mean(receiver_filter(wide) ** 2)),
         fov_mm=settings.fov_mm if fov_mm is None else fov_mm,
+        echo_samples=echo if echo < wide else None,
     )
-    return Acquired(scan=scan, noise_free=noise_free, truth=truth, signal_snr=signal_snr)
+    truth = samples.truth[0] if volume else samples.truth
+    return Acquired(scan, noise_free, truth, float(np.percentile(np.abs(truth), 99.5)), receiver, scale)
+
+
+def draw_peak(rng: np.random.Generator, settings: Settings) -> float:
+    """Draws the 99.5th percentile of the clean series in SNR units, log-uniform in `settings.signal_snr`."""
+    return float(np.exp(rng.uniform(*np.log(settings.signal_snr))))
+
+
+def _check(series: np.ndarray, matrix: tuple[int, ...], settings: Settings, name: str) -> None:
+    if series.ndim != 1 + len(matrix) or any(n < m for n, m in zip(series.shape[1:], matrix, strict=True)):
+        raise InputError(f"{name}: object of {series.shape[1:]} is coarser than the matrix {matrix}: use a finer one")
+    if not series[0].any():
+        raise InputError(f"{name}: the object is zero everywhere: nothing to scan")
+    if settings.sampling == "interleaved" and len(series) < sampling.factors(settings)[-1]:
+        least = sampling.factors(settings)[-1]
+        raise InputError(f"{name}: {len(series)} frames of interleaved lines are no calibration for R = {least}: simulate {least}")
+
+
+def _lossy(series: np.ndarray, matrix: tuple[int, ...]) -> np.ndarray:
+    """Weight of the lossy tissue at the pixels of an object `[1, (D,) H, W]`: its brightness, bright fat and blood no more than muscle."""
+    body = np.abs(resize(series, matrix)[0])
+    return np.minimum(body, np.median(body[body > body.mean() / 4]))
 
 
 def from_magnitude(images: np.ndarray, settings: Settings, rng: np.random.Generator, name: str) -> Acquired:
@@ -122,6 +130,8 @@ def from_magnitude(images: np.ndarray, settings: Settings, rng: np.random.Genera
     Raises:
       InputError: if the images are not `[T, H, W]`, negative, or coarser than the matrix.
     """
+    if settings.kind == "mprage":
+        raise InputError(f"{name}: a magnitude series cannot be scanned as a volume: choose another kind than mprage")
     if images.ndim != 3 or np.iscomplexobj(images) or np.min(images) < 0:
         raise InputError(f"{name}: expected non-negative magnitudes [T, H, W], got {images.dtype} of shape {images.shape}")
     phase_rng, coil_rng, scan_rng = rng.spawn(3)
@@ -130,7 +140,8 @@ def from_magnitude(images: np.ndarray, settings: Settings, rng: np.random.Genera
     rows, columns = grid_mm((40, 48), settings.fov_mm)
     tilt = coil_rng.normal(0, 0.3, 2)
     points = np.stack([columns, rows, tilt[0] * columns + tilt[1] * rows]).astype(np.float32)
-    maps = receive.sensitivities(coil_rng, settings.coils, points, (0.5 * fov_x + 45, 0.5 * fov_y + 45))
+    half = (0.5 * fov_x + 45, 0.5 * fov_y + 45)
+    maps = receive.sensitivities(coil_rng, settings.coils, points, half, settings.array, settings.broken_coil)
     # a magnitude image carries its own coils' intensity already: keep the relative weights of the simulated coils only
     maps = maps / np.sqrt(np.sum(np.abs(maps) ** 2, axis=0))
     return acquire(images.astype(np.float32) * np.exp(1j * phase).astype(np.complex64), maps, settings, scan_rng, name)
@@ -154,86 +165,3 @@ def smooth_phase(rng: np.random.Generator, frames: int, shape: tuple[int, int]) 
     beat = np.stack([np.cos(time), np.sin(time), np.cos(2 * time), np.sin(2 * time)], axis=1)
     moving = beat @ np.tensordot(rng.normal(0, 0.05, (4, len(degree))), monomials, 1).reshape(4, -1)
     return (still + moving.reshape(frames, *shape)).astype(np.float32)
-
-
-def sample_kspace(object_images: np.ndarray, coil_maps: np.ndarray, settings: Settings) -> np.ndarray:
-    """Fully sampled noise-free k-space `[T, C, ky, oversampling * kx]` complex64 of an object `[T, H, W]` seen by coils.
-
-    The product with the smooth coils is formed on a grid 1.5 times the matrix, where it does not alias into the matrix.
-    """
-    ky, kx = settings.matrix
-    grid = tuple(min(n, (3 * m + 1) // 2) for n, m in zip(object_images.shape[1:], settings.matrix, strict=True))
-    weighted = resize(object_images, grid)[:, None] * receive.resample(coil_maps, grid)
-    lines = transform(weighted, -1, pad=settings.oversampling * grid[1], keep=settings.oversampling * kx)
-    kspace = transform(lines, -2, keep=ky)
-    return kspace * np.float32(np.sqrt(ky * kx / (grid[0] * grid[1])))
-
-
-def combination_weights(coil_maps: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Weights u of the SNR-optimal combination sum_c u_c a_c with unit noise, u = sqrt(2) c^H L^-1 / |c|, c = L^-1 s (Roemer 1990).
-
-    Args:
-      coil_maps: `[C, h, w]` true maps s, not whitened.
-      covariance: `[C, C]` Psi = L L^H of the imaging samples; unit noise is SD 1 in each of two parts, hence the sqrt(2).
-
-    Returns:
-      `[C, h, w]` complex64.
-    """
-    inverse = np.linalg.inv(np.linalg.cholesky(covariance)).astype(np.complex64)
-    whitened = np.einsum("cd,dyx->cyx", inverse, coil_maps)
-    unit = whitened.conj() / np.sqrt(np.sum(np.abs(whitened) ** 2, axis=0))
-    return np.sqrt(np.float32(2)) * np.einsum("cyx,cd->dyx", unit, inverse)
-
-
-def coil_images(kspace: np.ndarray, readout: int) -> np.ndarray:
-    """Coil images `[..., ky, readout]` of k-space `[..., ky, kx_oversampled]`, readout oversampling removed."""
-    along_x = transform(kspace, -1, inverse=True, keep=readout)
-    return transform(along_x, -2, inverse=True)
-
-
-def coloured_noise(rng: np.random.Generator, shape: tuple[int, ...], factor: np.ndarray, receiver: np.ndarray) -> np.ndarray:
-    """Receiver noise in k-space, L n shaped by the filter H along the oversampled readout.
-
-    Args:
-      shape: `[..., C, lines, kx_oversampled]`.
-      factor: `[C, C]` L with Psi = L L^H, Psi the covariance where H is 1.
-      receiver: `[kx_oversampled]` H over the oversampled field of view.
-    """
-    white = rng.standard_normal((*shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
-    # white noise is white on both sides of a unitary transform: draw it as readout images, filter, and go to k-space once
-    coloured = np.matmul(factor * np.float32(np.sqrt(0.5)), white.reshape(*shape[:-2], -1)).reshape(shape)
-    return transform(coloured * receiver, -1)
-
-
-def receiver_filter(wide: int) -> np.ndarray:
-    """Gain of the anti-alias filter over the oversampled field of view: 1 in the central half, falling to 0.39 at the edges."""
-    position = np.abs(np.arange(wide) - wide // 2) / (wide / 2)
-    return 1 - (1 - EDGE_GAIN) * np.clip(2 * position - 1, 0, 1) ** EDGE_POWER
-
-
-def resize(images: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Images `[..., H, W]` on a coarser grid of the same field of view by cropping their k-space; the values stay (complex64)."""
-    if images.shape[-2:] == tuple(shape):
-        return images.astype(np.complex64)
-    rows, columns = shape
-    kspace = transform(images.astype(np.complex64), -1, keep=columns)
-    lines = transform(transform(kspace, -2, keep=rows), -2, inverse=True)
-    scale = np.float32(np.sqrt(rows * columns / (images.shape[-2] * images.shape[-1])))
-    return transform(lines, -1, inverse=True) * scale
-
-
-def transform(x: np.ndarray, axis: int, inverse: bool = False, pad: int | None = None, keep: int | None = None) -> np.ndarray:
-    """Centred orthonormal Fourier transform along one axis, in the precision of `x`; DC at N//2, odd and even sizes.
-
-    Args:
-      pad: size of the transform, zeros around `x`; its own size if not given.
-      keep: central samples of the result to keep; all if not given.
-    """
-    part = lambda array, start, stop: array[(*[slice(None)] * (axis % array.ndim), slice(start, stop))]
-    size = x.shape[axis]
-    total, middle = pad or size, size // 2
-    blank = np.zeros((*x.shape[: axis % x.ndim], total - size, *x.shape[axis % x.ndim + 1 :]), x.dtype)
-    shifted = np.concatenate([part(x, middle, size), blank, part(x, 0, middle)], axis)
-    result = (fft.ifft if inverse else fft.fft)(shifted, axis=axis, norm="ortho", overwrite_x=True)
-    kept = keep or total
-    return np.concatenate([part(result, total - kept // 2, total), part(result, 0, kept - kept // 2)], axis)

@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data_pipeline.simulator import Settings, acquire, acquisition, coils, contrast, from_magnitude
+from data_pipeline.simulator import Settings, acquire, acquisition, coils, contrast, fourier, from_magnitude
 from snraware_jax.errors import InputError
+from snraware_jax.recon import chain
+from snraware_jax.recon.fourier import ifft2c, remove_oversampling
 
 SETTINGS = Settings(matrix=(40, 48), frames=4, coils=6, calibration_lines=24, noise_readouts=256)
 
@@ -45,7 +47,7 @@ def whitening(scan) -> np.ndarray:
 
 def whitened_noise(scan, noise: np.ndarray) -> np.ndarray:
     """Whitened noise as readout images, `[C, n, kx_oversampled]`, from k-space `[..., C, lines, kx_oversampled]`."""
-    readout = acquisition.transform(noise, -1, inverse=True)
+    readout = fourier.transform(noise, -1, inverse=True)
     return np.einsum("cd,tdyx->ctyx", whitening(scan), readout).reshape(noise.shape[1], -1, noise.shape[-1])
 
 
@@ -101,9 +103,8 @@ def test_full_sampling_returns_the_truth():
     settings = dataclasses.replace(SETTINGS, acceleration=1)
     images, maps = plane(settings)
     acquired = acquire(images, maps, settings, np.random.default_rng(2), "disc")
-    white = np.einsum(
-        "cd,tdyx->tcyx", whitening(acquired.scan), acquisition.coil_images(acquired.noise_free, settings.matrix[1])
-    )
+    hybrid = remove_oversampling(acquired.noise_free, settings.matrix[1])
+    white = np.einsum("cd,tdyx->tcyx", whitening(acquired.scan), ifft2c(hybrid, axes=(-2,)))
     white_maps = np.einsum("cd,dyx->cyx", whitening(acquired.scan), coils.resample(maps, settings.matrix))
     unit = white_maps / np.sqrt(np.sum(np.abs(white_maps) ** 2, axis=0))
     combined = np.einsum("cyx,tcyx->tyx", unit.conj(), white)
@@ -121,7 +122,7 @@ def test_truth_is_the_object_times_the_sum_of_squares():
     truth = np.abs(acquired.truth[0])
     white_maps = np.einsum("cd,dyx->cyx", whitening(acquired.scan), coils.resample(maps, settings.matrix))
     sum_of_squares = np.sqrt(np.sum(np.abs(white_maps) ** 2, axis=0))
-    expected = np.abs(acquisition.resize(smooth, settings.matrix)[0]) * sum_of_squares
+    expected = np.abs(fourier.resize(smooth, settings.matrix)[0]) * sum_of_squares
     expected *= truth.max() / expected.max()
     np.testing.assert_allclose(truth, expected, atol=0.02 * truth.max())
 
@@ -135,11 +136,53 @@ def test_the_phase_of_the_object_is_that_of_the_truth():
 
 def test_a_real_magnitude_series_keeps_its_magnitude():
     settings = dataclasses.replace(SETTINGS, matrix=(36, 45))
-    magnitude = np.abs(acquisition.resize(plane(SETTINGS)[0], (60, 70))).astype(np.float32)
+    magnitude = np.abs(fourier.resize(plane(SETTINGS)[0], (60, 70))).astype(np.float32)
     acquired = from_magnitude(magnitude, settings, np.random.default_rng(6), "real")
-    plain = np.abs(acquisition.resize(magnitude, settings.matrix))
+    plain = np.abs(fourier.resize(magnitude, settings.matrix))
     assert np.corrcoef(plain.ravel(), np.abs(acquired.truth).ravel())[0, 1] > 0.97
     assert np.std(np.angle(acquired.truth[plain > 0.5 * plain.max()])) > 0.1
+
+
+SAMPLING = {
+    "uniform": {"acceleration": 3},
+    "interleaved": {"acceleration": 3, "sampling": "interleaved"},
+    "partial Fourier": {"acceleration": 3, "partial_fourier": 0.7},
+    "asymmetric echo": {"acceleration": 3, "echo": 0.75},
+    "volume": {
+        "kind": "mprage", "matrix": (23, 25), "partitions": 15, "frames": 1, "coils": 4, "acceleration": (2, 2), "calibration_lines": 15,
+    },
+}  # fmt: skip
+
+
+def volume(settings: Settings, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A ball of texture `[Z, H, W]` and a helmet's maps."""
+    rng = np.random.default_rng(seed)
+    shape = (settings.partitions, 30, 32)
+    points = np.stack(np.meshgrid(*(200 * (np.arange(n) - n // 2) / n for n in shape), indexing="ij"))
+    ball = (np.linalg.norm(points, axis=0) < 80) * rng.uniform(0.5, 1, shape)
+    maps = coils.sensitivities(rng, settings.coils, points[::-1, ::2, ::2, ::2], (110.0, 125.0), "helmet")
+    return ball.astype(np.complex64), maps
+
+
+@pytest.mark.xdist_group("simulator")  # they share compiled programs
+@pytest.mark.parametrize("kind", SAMPLING)
+def test_every_sampling_comes_out_of_the_chain_in_snr_units(kind):
+    """Noise of SD 1 over g, and the signal of the truth over g sqrt(R) where all of k-space counts."""
+    settings = dataclasses.replace(SETTINGS, **{"matrix": (39, 47), "frames": 9, **SAMPLING[kind]})
+    picture = volume(settings) if kind == "volume" else plane(settings)
+    acquired = acquire(*picture, settings, np.random.default_rng(7), kind)
+    scan = acquired.scan
+    plan = chain.calibrate(scan, (scan.acceleration,))
+    noise = np.asarray(chain.apply(plan, scan.kspace - acquired.noise_free, scan.acquired))
+    error = 5 / np.sqrt(2 * noise.size) + 0.005  # of so many pixels, and of the noise scan
+    assert np.sqrt(np.mean(np.abs(noise) ** 2) / 2) == pytest.approx(1, abs=error)
+    assert noise.real.std() == pytest.approx(noise.imag.std(), rel=2 * error)
+    if kind in ("uniform", "interleaved", "volume"):
+        factor = plan.g_map * np.prod(settings.acceleration) * np.sqrt(scan.acquired.mean())
+        found = np.abs(factor * np.asarray(chain.apply(plan, acquired.noise_free, scan.acquired)))
+        truth = np.abs(acquired.truth).reshape(found.shape)
+        body = truth > 0.2 * truth.max()
+        assert np.vdot(found[body], truth[body]) / np.sum(truth[body] ** 2) == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize(("pad", "keep"), [(None, None), (20, 9), (21, 10), (13, 12)])
@@ -150,7 +193,7 @@ def test_transform_pads_and_keeps_around_the_centre(size, pad, keep):
     position = np.arange(size) - size // 2
     frequency = np.arange(kept) - kept // 2
     dft = np.exp(-2j * np.pi * np.outer(frequency, position) / total) / np.sqrt(total)
-    np.testing.assert_allclose(acquisition.transform(x, 1, pad=pad, keep=keep), np.einsum("kn,anb->akb", dft, x), atol=1e-12)
+    np.testing.assert_allclose(fourier.transform(x, 1, pad=pad, keep=keep), np.einsum("kn,anb->akb", dft, x), atol=1e-12)
 
 
 def test_an_object_coarser_than_the_matrix_is_refused():
