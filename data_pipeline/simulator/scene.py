@@ -1,25 +1,34 @@
-"""One subject's scene: the plane through the body, the picture of it over the beat, and the coils around it."""
+"""One subject's scene: the picture of a view over the frames, tissue by tissue."""
 
+import cmath
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
-from data_pipeline.simulator import acquisition, anatomy, coils, contrast
-from data_pipeline.simulator.anatomy import Layer, View
+from data_pipeline.simulator import contrast, kinetics
+from data_pipeline.simulator import heart as hearts
+from data_pipeline.simulator import torso as bodies
+from data_pipeline.simulator import view as views
+from data_pipeline.simulator.motion import State, Timing
+from data_pipeline.simulator.shapes import Layer
 from data_pipeline.simulator.subject import Settings
 from data_pipeline.simulator.texture import power_law, sample, strands
+from data_pipeline.simulator.view import View
 
-# relative SD of the texture, and depth of the dark strands in it
+# relative SD of the texture, and depth of the dark (negative: bright) strands in it
 TEXTURE = {
-    "blood": (0.03, 0.0),
-    "venous": (0.05, 0.0),
-    "myocardium": (0.06, 0.0),
-    "fat": (0.06, 0.3),
-    "muscle": (0.12, 0.25),
-    "liver": (0.06, 0.0),
-    "lung": (0.35, 0.0),
-    "marrow": (0.15, 0.2),
+    "blood": (0.0, 0.0),
+    "venous": (0.0, 0.0),
+    "myocardium": (0.12, 0.0),
+    "fat": (0.18, 0.4),
+    "muscle": (0.3, -1.2),
+    "liver": (0.2, 0.0),
+    "spleen": (0.1, 0.0),
+    "lung": (0.5, 0.0),
+    "marrow": (0.25, 0.2),
     "disc": (0.08, 0.0),
     "csf": (0.08, 0.0),
     "cord": (0.05, 0.0),
@@ -27,166 +36,227 @@ TEXTURE = {
 }
 PATTERN_MM = 0.8
 LABELS = {"blood": 1, "venous": 1, "myocardium": 2}
+Box = tuple[slice, slice]
+Signals = dict[str, np.ndarray]
 Streams = Callable[[str], np.random.Generator]
 
 
-def place_view(card: dict, settings: Settings, fov_mm: tuple[float, float], rng: np.random.Generator) -> View:
-    """The card's image plane on the fine grid: every fine pixel's place in the torso and in the heart."""
-    shape = (settings.fine * settings.matrix[0], settings.fine * settings.matrix[1])
-    down, across = acquisition.grid_mm(shape, fov_mm)
-    turn = np.deg2rad(card["rotation_deg"])
-    a, b = card["body_half_mm"]
-    heart_centre = (float(rng.uniform(0.08, 0.18) * a), float(rng.uniform(-0.3, -0.18) * b))
-    # the view is centred between heart and torso, nearer the heart the smaller it is
-    near = np.clip(1.9 - 1.6 * card["zoom"], 0.2, 1)
-    x = np.float32(np.cos(turn)) * across - np.float32(np.sin(turn)) * down
-    y = np.float32(np.sin(turn)) * across + np.float32(np.cos(turn)) * down
-    if card["flip"]:
-        x = -x
-    x += np.float32(near * heart_centre[0] + card["shift_mm"][0])
-    y += np.float32(near * heart_centre[1] + card["shift_mm"][1])
-    origin, axes = anatomy.view_plane(card, rng)
-    pixel = min(f / n for f, n in zip(fov_mm, shape, strict=True))
-    return View(np.stack([x, y]) / np.float32(card["scale"]), pixel / card["scale"], origin, axes, heart_centre)
+class Drawn(NamedTuple):
+    """A picture over the frames, on the fine grid.
 
-
-def draw(card: dict, view: View, settings: Settings, random: Streams) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Paints the subject.
-
-    Returns:
-      images `[T, fine * ky, fine * kx]` complex64 of the object, labels `[T, ky, kx]` uint8, relative volume `[T]`.
+    Attributes:
+      still: `[H, W]` complex64, what does not change.
+      box: rows and columns that change; all of them where the body breathes.
+      moving: `[T, h, w]` complex64, the content of the box in every frame.
+      labels: `[T, ky, kx]` uint8 of the heart: 0 other, 1 blood, 2 myocardium.
     """
-    shape = view.torso.shape[1:]
-    contrast_rng, texture_rng, blood_rng, phase_rng = random("contrast"), random("texture"), random("blood"), random("phase")
-    off_resonance = contrast.off_resonance_map(
-        contrast_rng, view.torso, view.heart_centre, settings.field_strength, card["band"]
-    )
-    signals = contrast.tissue_signals(contrast_rng, settings, off_resonance, contrast.transmit_map(contrast_rng, view.torso))
 
-    still = np.zeros(shape, np.complex64)
-    paint(still, anatomy.torso(card, view, random("torso")), still_texture(signals, texture_rng, view.pixel_mm))
-    images = np.broadcast_to(still, (settings.frames, *shape)).copy()
-    labels = np.zeros((settings.frames, *settings.matrix), np.uint8)
+    still: np.ndarray
+    box: Box
+    moving: np.ndarray
+    labels: np.ndarray
 
-    box = heart_box(card, view)
-    heart = anatomy.heart_shape(card, view, box, random("heart"))
-    states = anatomy.heart_motion(card, settings.frames)
+
+def images(drawn: Drawn) -> np.ndarray:
+    """The picture `[T, H, W]` complex64."""
+    whole = np.broadcast_to(drawn.still, (len(drawn.moving), *drawn.still.shape)).copy()
+    whole[:, drawn.box[0], drawn.box[1]] = drawn.moving
+    return whole
+
+
+def draw(card: dict, view: View, settings: Settings, states: Sequence[State], when: Timing, random: Streams) -> Drawn:
+    """Paints the subject in every state.
+
+    `random` gives the streams of the subject's body, heart, texture, contrast and blood.
+    """
+    body = bodies.draw_torso(card, random("torso"))
+    form = hearts.draw_form(random("heart"))
+    texture = random("texture")
+    unit = lambda exponent, longest: power_law(texture, view.shape, exponent, longest=longest / view.pixel_mm)
+    wall = power_law(texture, (256, 256), 1.8, longest=11 / PATTERN_MM)
+    textures = Textures(unit(2.0, 10), unit(2.0, 60), unit(2.2, 20), wall)
+    signals = contrast.tissue_signals(random("contrast"), settings, view, card)
+    weights = kinetics.weights(card, settings, when, random("contrast"))
+    if settings.kind == "retro_cine":
+        box = heart_box(card, view)
+        still = paint(bodies.torso(card, body, view, view.body), textured(signals, textures))
+    else:
+        box, still = (slice(0, view.shape[0]), slice(0, view.shape[1])), np.zeros(view.shape, np.complex64)
+
+    place = hearts.at(card, form, views.in_heart(view, view.body[:, box[0], box[1]]), view.pixel_mm)
     inside = {name: signal[box] for name, signal in signals.items()}
-    pattern = power_law(texture_rng, (256, 256), 1.4, longest=18 / PATTERN_MM)
-    blood = blood_signals(inside, states, blood_rng, view.pixel_mm)
-    # frame by frame: the arrays of one frame stay in the cache, twice as fast as all frames at once
-    for frame, (state, flowing) in enumerate(zip(states, blood, strict=True)):
-        beating = anatomy.heart(card, heart, state)
-        part = moved_background(still, beating, view, box)
-        paint(part, beating.layers, wall_texture(inside, beating, pattern) | flowing)
-        images[frame][box] = part
-        label_heart(labels[frame], beating.layers, shape, box, settings)
-    images = share_views(images, card["footprint"], box)
-    images *= np.exp(1j * acquisition.smooth_phase(phase_rng, settings.frames, shape)).astype(np.complex64)
-    images *= edge_taper(shape)
-    return images, labels, np.array([state.volume for state in states])
+    swirls = swirl(random("blood"), len(states), inside["blood"].shape, view.pixel_mm)
+    speed = flow(states)
+
+    def frame(index: int) -> tuple[np.ndarray, np.ndarray]:
+        state = states[index]
+        if settings.kind == "retro_cine":
+            beating = hearts.heart(card, form, place, state)
+            part = moved_background(still, beating, view, box)
+            current = inside
+        else:
+            breathing, points = breathed(view, state.breath, card)
+            current = kinetics.weighted(signals, weights, index)
+            part = paint(
+                bodies.torso(card, body, breathing, points), textured(current, moved_textures(textures, view, state.breath))
+            )
+            moved = hearts.at(card, form, views.in_heart(breathing, view.body), view.pixel_mm)
+            beating = hearts.heart(card, form, moved, state)
+        flowing, wall = stirred(swirls(index), card, speed[index]), wall_field(beating, textures.wall)
+        own = {name: current[name] * flowing for name in ("blood", "venous")}
+        own |= {name: current[name] * (1 + np.float32(TEXTURE[name][0]) * wall) for name in ("myocardium", "fat")}
+        own["myocardium"] = kinetics.with_defect(own["myocardium"], weights, index, beating.fibres[0], card)
+        paint(beating.layers, current | own, part)
+        return part, heart_labels(beating.layers, view.shape, box, settings)
+
+    with ThreadPoolExecutor(2) as threads:  # numpy lets go of the interpreter: two frames at once
+        parts, marked = zip(*threads.map(frame, range(len(states))), strict=True)
+    return Drawn(still, box, share_views(np.stack(parts), when.footprint), np.stack(marked))
 
 
-def share_views(images: np.ndarray, footprint: float, box: tuple[slice, slice]) -> np.ndarray:
-    """Temporal footprint of a segmented, retro-gated readout: every phase holds `footprint` of each neighbour, periodic."""
-    part = images[:, box[0], box[1]]
-    blurred = (1 - 2 * footprint) * part + footprint * (np.roll(part, 1, axis=0) + np.roll(part, -1, axis=0))
-    images[:, box[0], box[1]] = blurred
-    return images
+class Textures(NamedTuple):
+    """Unit fields: of the body on the view's grid (fine, coarse, network of strands), of the heart's wall on PATTERN_MM."""
+
+    fine: np.ndarray
+    coarse: np.ndarray
+    network: np.ndarray
+    wall: np.ndarray
 
 
-def heart_box(card: dict, view: View) -> tuple[slice, slice]:
+def textured(signals: Signals, textures: Textures) -> Signals:
+    """Tissue signals with the body's texture: a fine and a coarse power law, and dark strands in fat and muscle."""
+    field = np.float32(0.85) * textures.fine + np.float32(0.53) * textures.coarse
+    network = strands(textures.network, 0.22)
+    result = {}
+    for name, signal in signals.items():
+        sd, depth = TEXTURE[name]
+        modulation = 1 + np.float32(sd) * field
+        result[name] = signal * np.maximum(modulation * (1 - np.float32(depth) * network) if depth else modulation, 0)
+    return result
+
+
+def moved_textures(textures: Textures, view: View, breath: float) -> Textures:
+    """The body's fields when its tissue is `breath` mm below: shifted within the plane, others as it passes through it."""
+    down, across = (round(breath * -axis[2] / s) for axis, s in zip((view.down, view.across), view.spacing_mm, strict=True))
+    angle = breath * view.normal[2] / 10
+    turn = lambda field: (
+        math.cos(angle) * np.roll(field, (down, across), (0, 1)) + math.sin(angle) * np.roll(field, (97, 61), (0, 1))
+    )
+    return Textures(*(turn(field).astype(np.float32) for field in textures[:3]), textures.wall)
+
+
+def breathed(view: View, breath: float, card: dict) -> tuple[View, np.ndarray]:
+    """The view as the breathing body sees it, and where the tissue at every pixel was at end expiration `[3, H, W]`.
+
+    The diaphragm moves down by `breath`, the heart by 0.6 of it and a little forward; the chest wall hardly.
+    """
+    a, b = card["body_half_mm"]
+    x, y, z = view.body
+    free = np.clip(1.1 - (x / a) ** 4 - (y / b) ** 4, 0.15, 1).astype(np.float32)
+    shift = np.float32(breath)
+    points = np.stack([x, y + 0.12 * shift * (y < 0) * free, z + shift * free])
+    moved = view._replace(
+        centre=view.centre + np.array([0, 0, breath]), apex=view.apex + np.array([0, -0.12 * breath, -0.6 * breath])
+    )
+    return moved, points
+
+
+def share_views(moving: np.ndarray, footprint: np.ndarray) -> np.ndarray:
+    """Temporal footprint of a segmented readout: frame t holds `footprint[t]` of each neighbour, periodic; `[T, h, w]`."""
+    if not footprint.any():
+        return moving
+    part = footprint.astype(np.float32)[:, None, None]
+    return (1 - 2 * part) * moving + part * (np.roll(moving, 1, axis=0) + np.roll(moving, -1, axis=0))
+
+
+def heart_box(card: dict, view: View) -> Box:
     """Rows and columns that the heart and what it moves can reach."""
-    reach = 85 if card["plane"] == "short_axis" else 105
-    distance = np.hypot(view.torso[0] - view.heart_centre[0], view.torso[1] - view.heart_centre[1])
-    inside = distance < reach
+    reach = 80 if card["plane"] == "short_axis" else 96
+    middle = view.apex + 0.6 * card["lv_length_mm"] * view.heart_axes[2]
+    distance2 = sum((p - np.float32(m)) ** 2 for p, m in zip(view.body, middle, strict=True))
+    inside = distance2 < reach**2
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
-def moved_background(still: np.ndarray, beating: anatomy.Heart, view: View, box: tuple[slice, slice]) -> np.ndarray:
-    """The torso behind the heart, pulled along by it: the displacement decays over 14 mm outside the pericardium, `[h, w]`."""
-    decay = np.exp(-np.maximum(beating.outside, 0) / np.float32(14))
-    dx, dy = np.clip(beating.displacement, -12, 12) * decay
-    # torso millimetres to fine pixels: the inverse of the (constant) gradient of view.torso
-    gradient = np.stack([view.torso[:, -1, 0] - view.torso[:, 0, 0], view.torso[:, 0, -1] - view.torso[:, 0, 0]], axis=1)
-    gradient = gradient / (np.array(view.torso.shape[1:]) - 1)
-    inverse = np.linalg.inv(gradient).astype(np.float32)
-    row = np.arange(box[0].start, box[0].stop, dtype=np.float32)[:, None] + inverse[0, 0] * dx + inverse[0, 1] * dy
-    column = np.arange(box[1].start, box[1].stop, dtype=np.float32) + inverse[1, 0] * dx + inverse[1, 1] * dy
-    return sample(still, np.clip(row, 0, still.shape[0] - 1), np.clip(column, 0, still.shape[1] - 1))
+def moved_background(still: np.ndarray, beating: hearts.Beating, view: View, box: Box) -> np.ndarray:
+    """The body behind the heart, pulled along by it: the displacement decays over 14 mm outside the pericardium, `[h, w]`."""
+    decay = np.exp(np.maximum(beating.outside, 0) * np.float32(-1 / 14))
+    shift = np.clip(beating.displacement, -12, 12) * decay
+    places = []
+    for axis, spacing, part, size in zip((view.down, view.across), view.spacing_mm, box, still.shape, strict=True):
+        weights = (view.heart_axes @ axis / spacing).astype(np.float32)
+        index = np.arange(part.start, part.stop, dtype=np.float32)
+        index = index[:, None] if axis is view.down else index
+        places.append(np.clip(index + sum(w * s for w, s in zip(weights, shift, strict=True)), 0, size - 1))
+    return sample(still, *places)
 
 
-def still_texture(signals: dict, rng: np.random.Generator, pixel_mm: float) -> dict[str, np.ndarray]:
-    """Tissue signals with the torso's texture: a fine and a coarse power law, and dark strands in fat and muscle."""
-    shape = next(iter(signals.values())).shape
-    fine = power_law(rng, shape, 1.3, longest=18 / pixel_mm)
-    coarse = power_law(rng, shape, 2.0, longest=60 / pixel_mm)
-    network = strands(power_law(rng, shape, 1.9, longest=14 / pixel_mm), 0.22)
-    textured = {}
-    for name, signal in signals.items():
-        sd, depth = TEXTURE[name]
-        modulation = 1 + np.float32(sd) * (np.float32(0.8) * fine + np.float32(0.6) * coarse)
-        textured[name] = signal * np.maximum(modulation * (1 - np.float32(depth) * network) if depth else modulation, 0)
-    return textured
+def flow(states: Sequence[State]) -> np.ndarray:
+    """Speed of the blood in every frame, -1 (out) to 1 (in)."""
+    change = np.gradient([state.volume for state in states]) if len(states) > 1 else np.zeros(1)
+    return change / max(np.abs(change).max(), 1e-6)
 
 
-def wall_texture(signals: dict, beating: anatomy.Heart, pattern: np.ndarray) -> dict[str, np.ndarray]:
-    """Tissue signals of the heart with a texture that moves with its wall; `pattern` is a unit field on PATTERN_MM spacing."""
-    field = sample(pattern, beating.material[1] / PATTERN_MM, beating.material[0] / PATTERN_MM)
-    return signals | {name: signals[name] * (1 + TEXTURE[name][0] * field) for name in ("myocardium", "fat")}
+def swirl(rng: np.random.Generator, frames: int, shape: tuple[int, int], pixel_mm: float) -> Callable[[int], np.ndarray]:
+    """Texture of moving blood, frame by frame: unit fields `[h, w]` that drift and turn into others.
+
+    Two patterns drift on random walks while their shares change; neighbouring frames are correlated on large scales and hardly
+    on small ones.
+    """
+    first, second = power_law(rng, (2, *shape), 1.8, longest=26 / pixel_mm)
+    steps = rng.normal(0, 2.0 / pixel_mm, (frames, 2, 2)).cumsum(axis=0).round().astype(int)
+    angle = rng.normal(0.5, 0.2, frames).cumsum() + rng.uniform(0, 6)
+
+    def at(frame: int) -> np.ndarray:
+        one, other = (np.roll(field, tuple(step), (0, 1)) for field, step in zip((first, second), steps[frame], strict=True))
+        return np.float32(math.cos(angle[frame])) * one + np.float32(math.sin(angle[frame])) * other
+
+    return at
 
 
-def blood_signals(
-    signals: dict, states: list[anatomy.State], rng: np.random.Generator, pixel_mm: float
-) -> Iterator[dict[str, np.ndarray]]:
-    """Signals of moving blood, frame by frame: texture of which 0.7 survives a frame, and flow phase of up to some 20 degrees."""
-    flow = np.gradient([state.volume for state in states])
-    flow = flow / np.abs(flow).max()
-    shape = signals["blood"].shape
-    swirl = power_law(rng, shape, 1.6, longest=25 / pixel_mm)
-    for velocity in flow:
-        phase = (0.25 * float(velocity)) * (1 + 0.5 * swirl)
-        spin = np.exp(1j * phase)
-        yield {name: signals[name] * ((1 + TEXTURE[name][0] * swirl) * spin) for name in ("blood", "venous")}
-        swirl = 0.7 * swirl + math.sqrt(1 - 0.7**2) * power_law(rng, shape, 1.6, longest=25 / pixel_mm)
+def stirred(field: np.ndarray, card: dict, speed: float) -> np.ndarray:
+    """What flow makes of the signal of blood: inhomogeneity of size `card["flow"]`, more when it is fast, and some 20 degrees."""
+    size = card["flow"] * (0.5 + abs(speed))
+    turn = cmath.exp(0.25j * speed)
+    return np.complex64(turn) + np.complex64(turn * (size + 0.12j * speed)) * field
 
 
-def paint(canvas: np.ndarray, layers: list[Layer], signals: dict[str, np.ndarray]) -> None:
-    """Paints layers in order into `canvas`, S <- S + v (s - S) with v the coverage.
+def wall_field(beating: hearts.Beating, pattern: np.ndarray) -> np.ndarray:
+    """Texture that moves with the heart's wall, streaked along its fibres; `pattern` is a unit field on PATTERN_MM."""
+    return sample(pattern, beating.fibres[1] / np.float32(PATTERN_MM), beating.fibres[0] / np.float32(PATTERN_MM))
+
+
+def paint(layers: Sequence[Layer] | Iterator[Layer], signals: Signals, canvas: np.ndarray | None = None) -> np.ndarray:
+    """Paints layers in order into `canvas` (a new one if not given), S <- S + v (s - S) with v the coverage.
 
     The partial volume is complex: where fat and water have opposite phase their border is dark.
     """
+    if canvas is None:
+        canvas = np.zeros(next(iter(signals.values())).shape, np.complex64)
     for layer in layers:
-        canvas += layer.coverage * (signals[layer.tissue] - canvas)
+        part = canvas[layer.rows, layer.columns]
+        part += layer.coverage * (signals[layer.tissue][layer.rows, layer.columns] - part)
+    return canvas
 
 
-def label_heart(
-    labels: np.ndarray, layers: list[Layer], shape: tuple[int, int], box: tuple[slice, slice], settings: Settings
-) -> None:
-    """Writes one frame's labels `[ky, kx]` of the heart: the tissue on top at the middle of each pixel."""
-    rows, columns = ((np.arange(m) - m // 2) * settings.fine + n // 2 for m, n in zip(settings.matrix, shape, strict=True))
-    inside_rows = (rows >= box[0].start) & (rows < box[0].stop)
-    inside_columns = (columns >= box[1].start) & (columns < box[1].stop)
-    local = np.ix_(rows[inside_rows] - box[0].start, columns[inside_columns] - box[1].start)
-    top = np.zeros((inside_rows.sum(), inside_columns.sum()), np.uint8)
+def heart_labels(layers: Sequence[Layer], shape: tuple[int, int], box: Box, settings: Settings) -> np.ndarray:
+    """Labels `[ky, kx]` of the heart in one frame: the tissue on top at the middle of each pixel."""
+    places = []
+    for matrix, fine, part in zip(settings.matrix, shape, box, strict=True):
+        index = np.round((np.arange(matrix) - matrix // 2) * fine / matrix).astype(int) + fine // 2
+        inside = (index >= part.start) & (index < part.stop)
+        places.append((inside, index[inside] - part.start))
+    local = np.ix_(places[0][1], places[1][1])
+    top = np.zeros((len(places[0][1]), len(places[1][1])), np.uint8)
     for layer in layers:
         top[layer.coverage[local] > 0.5] = LABELS.get(layer.tissue, 0)
-    labels[np.ix_(inside_rows, inside_columns)] = top
+    labels = np.zeros(settings.matrix, np.uint8)
+    labels[np.ix_(places[0][0], places[1][0])] = top
+    return labels
 
 
 def edge_taper(shape: tuple[int, int]) -> np.ndarray:
     """Outer volume suppression: 1 inside, falling to 0 over the last 3 % of the field of view, so that nothing folds over."""
     sides = [np.sin(0.5 * np.pi * np.clip((0.5 - np.abs((np.arange(n) - n // 2) / n)) / 0.03, 0, 1)) ** 2 for n in shape]
     return np.outer(*sides).astype(np.float32)
-
-
-def coil_maps(card: dict, fov_mm: tuple[float, float], coil_count: int, rng: np.random.Generator) -> np.ndarray:
-    """Sensitivities `[C, 48, 64]` of the subject's array over the field of view; the plane is oblique to the cylinder."""
-    down, across = acquisition.grid_mm((48, 64), fov_mm)
-    tilt = rng.normal(0, 0.35, 2)
-    points = np.stack([across, down, np.float32(tilt[0]) * across + np.float32(tilt[1]) * down])
-    standoff = rng.uniform(25, 50)
-    # the array lies on the body, but never inside the image
-    half = [max(body + standoff, 0.5 * fov + 25) for body, fov in zip(card["body_half_mm"], fov_mm[::-1], strict=True)]
-    return coils.sensitivities(rng, coil_count, points, (half[0], half[1]))

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from snraware_jax.errors import InputError
 
@@ -12,7 +11,7 @@ from snraware_jax.errors import InputError
 STREAMS = ("subject", "torso", "heart", "texture", "blood", "contrast", "coils", "noise", "phase")
 KINDS = ("retro_cine", "realtime_cine", "perfusion", "mprage", "spine", "phantom")
 ARRAYS = ("mixed", "body", "birdcage", "helmet", "spine")
-PLANES = ("short_axis", "four_chamber", "two_chamber", "three_chamber", "oblique")
+PLANES = ("short_axis", "four_chamber", "two_chamber", "three_chamber", "axial", "oblique")
 
 
 @dataclass(frozen=True)
@@ -121,62 +120,73 @@ class Settings:
         yield "noise_readouts", enough, f"too few samples for {self.coils} coils: choose more"
 
 
-def stream(seed: int, subject: int, name: str) -> np.random.Generator:
-    """Random numbers of one component of one subject: a new component changes nothing in the others."""
-    return np.random.default_rng([seed, subject, STREAMS.index(name)])
+def stream(seed: int, subject: int, name: str, view: int | None = None) -> np.random.Generator:
+    """Random numbers of one component of one subject, or of one view of it: a new component changes nothing in the others."""
+    return np.random.default_rng([seed, subject, STREAMS.index(name), *([] if view is None else [1 + view])])
 
 
 def draw_card(rng: np.random.Generator, settings: Settings) -> dict:
-    """Draws one subject and the view of it: JSON values only, lengths in mm, angles in degrees, fractions of the RR interval.
+    """Draws one subject: JSON values only, lengths in mm, angles in degrees, fractions of the RR interval.
 
-    Ranges: left ventricle 80-260 ml, wall 6-12 mm (12-20 mm when hypertrophic), EF 20-75 %.
+    Ranges: left ventricle 80-260 ml, wall 6-12 mm (to 25 mm when hypertrophic), EF 20-75 %, heart rate 45-110 a minute.
     """
-    hypertrophic, dilated, defect = rng.random(3) < (0.12, 0.12, 0.25)
+    hypertrophic, dilated, defect, arrhythmic = rng.random(4) < (0.12, 0.12, 0.25, 0.1)
     radius = rng.uniform(19, 27) + 7 * dilated - 2 * hypertrophic
     ejection = np.clip(rng.normal(0.60, 0.06), 0.45, 0.74) - 0.27 * dilated
-    plane = str(rng.choice(PLANES, p=(0.56, 0.14, 0.1, 0.1, 0.1)))
+    uniform = lambda low, high: float(rng.uniform(low, high))
+    return {
+        # body
+        "scale": uniform(0.82, 1.15),
+        "body_half_mm": [uniform(142, 188), uniform(90, 122)],
+        "fat_mm": float(4 + rng.gamma(2.0, 4.0)),
+        "muscle_mm": uniform(8, 17),
+        "diaphragm_mm": uniform(-66, -36),
+        "dome_mm": [uniform(18, 48), uniform(0, 26)],
+        "spine_mm": uniform(0.56, 0.66),
+        "rib_mm": uniform(23, 31),
+        # heart
+        "heart_mm": [uniform(16, 34), uniform(-40, -22), uniform(-6, 10)],
+        "axis_deg": [float(v) for v in rng.normal((42, 40), (9, 9))],
+        "lv_radius_mm": float(radius),
+        "lv_length_mm": uniform(76, 98),
+        "wall_mm": float(rng.uniform(6.5, 11) + rng.uniform(4, 12) * hypertrophic - 1.5 * dilated),
+        "septum": float(rng.uniform(0.0, 0.5) * hypertrophic),
+        "ejection_fraction": float(ejection),
+        "shortening": float(rng.uniform(0.10, 0.18) * ejection / 0.6),
+        "twist_deg": uniform(6, 20),
+        "systole": uniform(0.32, 0.42),
+        "defect": float(rng.uniform(0.4, 1.0) * defect),
+        "defect_angle_deg": uniform(0, 360),
+        "rv_radius_mm": uniform(25, 36),
+        "trabeculae": uniform(0.2, 1.0),
+        "epicardial_fat_mm": float(rng.gamma(2.5, 1.4)),
+        "effusion_mm": float(rng.uniform(2, 8) * (rng.random() < 0.06)),
+        "flow": uniform(0.03, 0.10),
+        "jet": bool(rng.random() < 0.2),
+        # time
+        "heart_rate": uniform(45, 110),
+        "rr_jitter": uniform(0.08, 0.2) if arrhythmic else uniform(0.01, 0.05),
+        "footprint": uniform(0.05, 0.25),
+        "trigger": uniform(0.3, 0.85),
+        "breath_mm": uniform(5, 18),
+        "breaths_per_second": uniform(0.2, 0.35),
+        "breath_rest": int(rng.integers(2, 4)),
+        # scanner
+        "softness_mm": uniform(0.8, 2.4),
+        "band": bool(rng.random() < 0.15),
+    }
+
+
+def draw_view(rng: np.random.Generator, settings: Settings) -> dict:
+    """Draws one view of a subject: the plane through the heart and how it lies in the image; JSON values, units as `draw_card`."""
+    plane = str(rng.choice(PLANES, p=(0.46, 0.15, 0.12, 0.12, 0.08, 0.07)))
     return {
         "plane": plane,
-        "level": float(rng.uniform(0.18, 1.12)),
-        "tilt_deg": [float(v) for v in rng.normal(0, 5 if plane != "oblique" else 25, 2)],
+        "level": float(rng.uniform(0.12, 1.15)),
+        "tilt_deg": [float(v) for v in rng.normal(0, 25 if plane == "oblique" else 6, 2)],
         "offset_mm": float(rng.normal(0, 4)),
         "rotation_deg": float(rng.uniform(0, 360)),
         "flip": bool(rng.random() < 0.5),
         "shift_mm": [float(v) for v in rng.normal(0, 12, 2)],
         "zoom": float(rng.uniform(*settings.zoom)),
-        "body_half_mm": [float(rng.uniform(150, 195)), float(rng.uniform(100, 130))],
-        "fat_mm": float(rng.uniform(5, 30)),
-        "liver": float(rng.uniform(-0.2, 1.0)),
-        "scale": float(rng.uniform(0.85, 1.15)),
-        "lv_radius_mm": float(radius),
-        "lv_length_mm": float(rng.uniform(78, 98)),
-        "wall_mm": float(rng.uniform(7, 11) + rng.uniform(4, 9) * hypertrophic - 1.5 * dilated),
-        "ejection_fraction": float(ejection),
-        "shortening": float(rng.uniform(0.10, 0.18) * ejection / 0.6),
-        "twist_deg": float(rng.uniform(6, 20)),
-        "systole": float(rng.uniform(0.32, 0.42)),
-        "defect": float(rng.uniform(0.4, 1.0) * defect),
-        "defect_angle_deg": float(rng.uniform(0, 360)),
-        "rv_radius_mm": float(rng.uniform(27, 36)),
-        "trabeculae": float(rng.uniform(0.2, 1.0)),
-        "epicardial_fat_mm": float(rng.uniform(1, 7)),
-        "softness_mm": float(rng.uniform(0.8, 2.6)),
-        "footprint": float(rng.uniform(0.05, 0.2)),
-        "band": bool(rng.random() < 0.15),
     }
-
-
-def volume_curve(ejection_fraction: float, systole: float, phase: np.ndarray) -> np.ndarray:
-    """Volume of the left ventricle over that at end diastole; periodic, 1 at phase 0, 1 - EF at phase `systole`.
-
-    Ejection, early filling, diastasis and atrial kick as a monotone piecewise cubic.
-
-    Args:
-      ejection_fraction: EF.
-      systole: phase of end systole, fraction of the RR interval.
-      phase: any real number, period 1.
-    """
-    knots = np.array([0.0, 0.05, systole * 0.5, systole, systole + 0.05, systole + 0.2, 0.82, 0.94])
-    emptied = np.array([0.0, 0.02, 0.6, 1.0, 0.99, 0.35, 0.24, 0.02])
-    around = np.concatenate([knots - 1, knots, knots + 1])
-    return 1 - ejection_fraction * PchipInterpolator(around, np.tile(emptied, 3))(np.mod(phase, 1.0))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from data_pipeline.simulator import Settings, from_magnitude, simulate
-from data_pipeline.simulator.subject import draw_card, stream, volume_curve
+from data_pipeline.simulator.motion import volume_curve
+from data_pipeline.simulator.subject import draw_card, draw_view, stream
 from snraware_jax.errors import InputError
 
 SMALL = Settings(matrix=(48, 64), frames=6, coils=4, calibration_lines=24, noise_readouts=8)
@@ -97,7 +98,7 @@ def mid_ventricle():
     """The first short-axis view through the middle of a heart without a wall-motion defect, seen close."""
     settings = dataclasses.replace(SMALL, matrix=(80, 96), frames=8, zoom=(0.6, 0.65))
     for subject in range(200):
-        card = draw_card(stream(7, subject, "subject"), settings)
+        card = draw_card(stream(7, subject, "subject"), settings) | draw_view(stream(7, subject, "subject", 0), settings)
         if card["plane"] == "short_axis" and 0.4 < card["level"] < 0.6 and not card["defect"]:
             return simulate(7, subject, settings)
     raise AssertionError("no such view in 200 subjects")

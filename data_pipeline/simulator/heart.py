@@ -1,0 +1,380 @@
+"""The beating heart as implicit shapes, at any points and in any state: layers of tissue and material coordinates.
+
+Lengths in mm. The heart's frame: z along the long axis (0 at the epicardial apex, positive to the base), x away from the right
+ventricle, y inferior.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from data_pipeline.simulator.motion import State
+from data_pipeline.simulator.shapes import Layer, capsule, cover, ellipsoid
+from data_pipeline.simulator.texture import power_law, sample
+
+Points = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class Form(NamedTuple):
+    """What is drawn once of a heart.
+
+    Attributes:
+      round, fat, rv: Fourier series `[3, orders]` (order, size, phase) of the angle around the long axis: roundness, epicardial fat,
+        border of the right ventricle.
+      speckle: `[256, 256]` pattern of the trabeculae.
+      rv_y, rv_wall, aorta, thick_side: place and sizes (mm), angle of the thickest wall.
+      papillary: angle, radius, reach into the cavity, height of foot and tip over the long axis: of each muscle.
+      coronary: angle and radius of each artery.
+      veins: end points of the pulmonary veins relative to the left atrium.
+    """
+
+    round: np.ndarray
+    fat: np.ndarray
+    rv: np.ndarray
+    speckle: np.ndarray
+    rv_y: float
+    rv_wall: float
+    aorta: float
+    thick_side: float
+    papillary: list[tuple[float, float, float, float, float]]
+    coronary: list[tuple[float, float]]
+    veins: list[tuple[float, float, float]]
+
+
+class Place(NamedTuple):
+    """Points of the image in the heart's frame, and what does not change there over the beat (all `[h, w]`).
+
+    Attributes:
+      points: x, y, z.
+      angle: around the long axis.
+      roundness: radius of the left ventricle over that of a circle, at `angle`.
+      weak: part of the contraction that is left where the wall moves poorly.
+      thickness: of the wall at end diastole.
+      fat: thickness of the epicardial fat.
+      rv_lumps: bumps of the right ventricle's border.
+      pixel_mm: spacing of the points.
+    """
+
+    points: Points
+    angle: np.ndarray
+    roundness: np.ndarray
+    weak: np.ndarray
+    thickness: np.ndarray
+    fat: np.ndarray
+    rv_lumps: np.ndarray
+    pixel_mm: float
+
+
+class Beating(NamedTuple):
+    """The heart in one frame.
+
+    Attributes:
+      layers: in painting order, coverage `[h, w]`.
+      fibres: `[2, h, w]` material coordinates (mm) along and across the wall's fibres.
+      displacement: `[3, h, w]` shift in the heart's frame (mm) from a point to where its material was at end diastole.
+      outside: `[h, w]` distance (mm) to the pericardium, negative inside.
+    """
+
+    layers: list[Layer]
+    fibres: np.ndarray
+    displacement: np.ndarray
+    outside: np.ndarray
+
+
+class LeftVentricle(NamedTuple):
+    """Signed distances to outer wall, cavity and valve plane; x and y over the roundness; mean radius of the cavity."""
+
+    wall: np.ndarray
+    cavity: np.ndarray
+    valve_plane: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    outer: np.ndarray
+    radius: float
+
+
+def draw_form(rng: np.random.Generator) -> Form:
+    """Draws what one heart has of its own beyond the numbers of the card."""
+    series = lambda orders, sizes: np.array(
+        [orders, rng.normal(0, 1, len(orders)) * sizes, rng.uniform(0, 2 * np.pi, len(orders))]
+    )
+    muscles = [-0.9, 1.6] if rng.random() < 0.85 else [-0.9, 1.3, 2.3]
+    return Form(
+        round=series((2, 3, 4), (0.05, 0.02, 0.012)),
+        fat=series((1, 2, 3, 5), (0.3, 0.3, 0.3, 0.3)),
+        rv=series((2, 4, 6, 10), (0.9, 0.9, 0.9, 0.6)),
+        speckle=power_law(rng, (256, 256), 1.2, longest=7, shortest=5),
+        rv_y=rng.uniform(-8, 2),
+        rv_wall=rng.uniform(2.2, 4),
+        aorta=rng.uniform(10.5, 16),
+        thick_side=rng.uniform(2.6, 3.6),
+        papillary=[
+            (
+                rng.normal(angle, 0.2),
+                rng.uniform(2.6, 5.0),
+                rng.uniform(0.5, 0.66),
+                rng.uniform(0.22, 0.34),
+                rng.uniform(0.55, 0.68),
+            )
+            for angle in muscles
+        ],
+        coronary=[(rng.uniform(-np.pi, np.pi), rng.uniform(0.8, 2)) for _ in range(5)],
+        veins=[(side * rng.uniform(24, 40), rng.uniform(4, 26), rng.uniform(-4, 22)) for side in (-1, -1, 1, 1)],
+    )
+
+
+def at(card: dict, form: Form, points: Points, pixel_mm: float) -> Place:
+    """Prepares a heart for points of its frame."""
+    angle = np.arctan2(points[1], points[0])
+    septal = np.exp(2 * (np.cos(angle - np.float32(math.pi)) - 1))
+    weak = 1 - card["defect"] * np.exp(3 * (np.cos(angle - math.radians(card["defect_angle_deg"])) - 1))
+    return Place(
+        points=points,
+        angle=angle,
+        roundness=1 + fourier(angle, form.round),
+        weak=weak,
+        thickness=card["wall_mm"] * (1 + 0.12 * np.cos(angle + form.thick_side) + card["septum"] * septal),
+        fat=card["epicardial_fat_mm"]
+        * np.clip(0.6 + fourier(angle, form.fat) - 0.2 * (points[0] > 0).astype(np.float32), 0.05, 2),
+        rv_lumps=fourier(angle, form.rv),
+        pixel_mm=pixel_mm,
+    )
+
+
+def fourier(angle: np.ndarray, series: np.ndarray) -> np.ndarray:
+    """sum_k size_k cos(order_k angle + phase_k)."""
+    return sum((float(size) * np.cos(float(k) * angle + float(phase)) for k, size, phase in series.T), np.zeros_like(angle))
+
+
+def heart(card: dict, form: Form, place: Place, state: State) -> Beating:
+    """The heart in one frame.
+
+    The wall is incompressible: a point at radius r was at r_m with r_m^2 = R_i^2 + (r^2 - r_i^2) * stretch, and the outer radius
+    follows from that. Regional wall motion, twist, an AV plane that descends, atria that fill in antiphase.
+    """
+    # the slice is 6-8 mm thick: borders that are not normal to it are less sharp
+    sharp = max(place.pixel_mm, card["softness_mm"])
+    soft = max(place.pixel_mm, 1.7 * card["softness_mm"])
+    inner = card["lv_radius_mm"] * (1 - state.contraction * place.weak)
+    left = left_ventricle(card, place, state, inner)
+    right = right_ventricle(card, form, place, state)
+    above = chambers_above(card, form, place.points, state)
+    fibres, displacement, height = material(card, place, state, inner, left)
+
+    muscle = np.minimum(left.wall, right.wall)
+    for distance, _ in above:
+        muscle = np.minimum(muscle, distance - 2)
+    pericardium = muscle - place.fat - 5 * np.exp(-((left.valve_plane / 9) ** 2))
+
+    sac = pericardium - card["effusion_mm"]
+    layers = [Layer("csf", cover(sac, soft))] if card["effusion_mm"] else []
+    layers += [Layer("fat", cover(pericardium, soft)), Layer("cortical", 0.35 * cover(np.abs(sac - 0.4) - 0.6, sharp))]
+    for distance, blood in above:
+        layers += [Layer("myocardium", cover(distance - 1.6, soft)), Layer(blood, cover(distance, soft))]
+    layers += right_layers(form, right, height, sharp, soft)
+    layers += left_layers(card, form, place, state, left, height, sharp)
+    for leaflets, amount in valves(card, place.points, state):
+        layers.append(Layer("myocardium", amount * cover(leaflets, sharp)))
+    for where, size in form.coronary:
+        reach = left.outer * place.roundness + place.fat * 0.5 + 1
+        x, y, _ = place.points
+        distance = np.hypot(x - reach * math.cos(where), y - reach * math.sin(where)) - size
+        layers.append(Layer("blood", cover(distance, sharp) * cover(pericardium, sharp) * cover(-muscle, sharp)))
+    return Beating(layers, fibres, displacement, sac)
+
+
+def left_ventricle(card: dict, place: Place, state: State, inner: np.ndarray) -> LeftVentricle:
+    """The left ventricle: a spheroid truncated at the valve plane, its wall of constant volume."""
+    x, y, z = place.points
+    base, stretch = card["lv_length_mm"], state.stretch
+    xs, ys = x / place.roundness, y / place.roundness
+    radius = card["lv_radius_mm"]
+    outer = np.sqrt(inner**2 + ((radius + place.thickness) ** 2 - radius**2) / stretch)
+    centre_z = z - stretch * 0.66 * base
+    valve_plane = z - stretch * base
+    return LeftVentricle(
+        wall=np.maximum(ellipsoid((xs, ys, centre_z), (outer, outer, stretch * 0.66 * base)), valve_plane),
+        cavity=np.maximum(
+            ellipsoid((xs, ys, centre_z), (inner, inner, stretch * 0.66 * base - 0.6 * card["wall_mm"])), valve_plane
+        ),
+        valve_plane=valve_plane,
+        x=xs,
+        y=ys,
+        outer=outer,
+        radius=float(inner.mean()),
+    )
+
+
+def left_layers(
+    card: dict, form: Form, place: Place, state: State, left: LeftVentricle, height: np.ndarray, sharp: float
+) -> list[Layer]:
+    """Wall, blood between the trabeculae, papillary muscles with their chordae, and the jet of the outflow or inflow."""
+    base = card["lv_length_mm"]
+    blood = cover(left.cavity, sharp)
+    amount = 0.25 + card["trabeculae"] * np.clip(1.25 - height / base, 0.25, 1)
+    squeeze = 1.4 * card["lv_radius_mm"] / left.radius
+    columns = trabeculae(
+        form.speckle, -left.cavity * squeeze / (7 * amount), left.x * squeeze + 0.5 * height, left.y * squeeze, 0.3
+    )
+    layers = [Layer("myocardium", cover(left.wall, sharp)), Layer("blood", blood * (1 - columns))]
+    if card["jet"]:
+        # fast flow dephases: a dark plume through the mitral valve while it fills, out of the aortic valve while it empties
+        ends = (
+            ((4.0, 2.0, 0.95 * base), (2.0, 4.0, 0.6 * base))
+            if state.emptied < 0.5
+            else ((-7.0, -10.0, 0.75 * base), (-8.0, -14.0, base))
+        )
+        plume = capsule(place.points, *ends, 3.0)
+        layers.append(Layer("cortical", 0.55 * np.clip(-plume / 4 + 0.2, 0, 1) * blood))
+    for muscle in form.papillary:
+        foot, tip, size = papillary(card, state, left.radius, muscle)
+        body = capsule((left.x, left.y, place.points[2]), foot, tip, size)
+        layers.append(Layer("myocardium", cover(body, sharp) * blood))
+        for side in (-0.5, 0.5):
+            ring = (
+                0.6 * card["lv_radius_mm"] * math.cos(muscle[0] + side),
+                0.6 * card["lv_radius_mm"] * math.sin(muscle[0] + side),
+            )
+            thread = capsule(place.points, tip, (*ring, state.stretch * base - 8), 0.35)
+            layers.append(Layer("myocardium", 0.6 * cover(thread, sharp) * blood))
+    return layers
+
+
+def papillary(
+    card: dict, state: State, cavity_radius: float, muscle: tuple[float, float, float, float, float]
+) -> tuple[tuple, tuple, float]:
+    """Foot, tip and radius of a papillary muscle: from the wall into the cavity, thicker as it shortens."""
+    angle, size, reach, foot, tip = muscle
+    angle = angle + math.radians(card["twist_deg"]) * 0.3 * state.emptied
+    length = card["lv_length_mm"] * state.stretch
+    end = lambda part, height: (part * cavity_radius * math.cos(angle), part * cavity_radius * math.sin(angle), height * length)
+    return end(0.95, foot), end(reach, tip), size / math.sqrt(state.stretch)
+
+
+def material(
+    card: dict, place: Place, state: State, inner: np.ndarray, left: LeftVentricle
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the tissue at every point was at end diastole: fibre coordinates, displacement, height (`Beating`)."""
+    x, y, z = place.points
+    r2 = left.x * left.x + left.y * left.y
+    radius = np.sqrt(np.maximum(card["lv_radius_mm"] ** 2 + (r2 - inner**2) * state.stretch, 0.02 * r2))
+    twist = math.radians(card["twist_deg"]) * state.emptied * (0.6 - z / card["lv_length_mm"])
+    height = z / state.stretch
+    around = place.angle - twist
+    # planes at different heights show different texture: tissue that moves through the plane changes it. Fibres run around the
+    # wall and turn from +60 to -60 degrees across it: longer correlation along the arc than in depth
+    along = card["lv_radius_mm"] * around + 0.35 * height
+    across = 2.2 * radius * place.roundness + 0.6 * height
+    ratio = radius / np.sqrt(r2 + 1e-3) - 1
+    turned = (np.cos(twist), -np.sin(twist))
+    stretched = (1 + ratio) * x, (1 + ratio) * y
+    displacement = np.stack([
+        turned[0] * stretched[0] - turned[1] * stretched[1] - x,
+        turned[1] * stretched[0] + turned[0] * stretched[1] - y,
+        height - z,
+    ])  # fmt: skip
+    return np.stack([along, across]), displacement, height
+
+
+def trabeculae(speckle: np.ndarray, depth: np.ndarray, row: np.ndarray, column: np.ndarray, level: float) -> np.ndarray:
+    """Coverage of the muscle columns in a cavity: where the speckle exceeds `depth` (0 at the wall, growing inwards) minus `level`."""
+    columns = np.zeros_like(depth)
+    near = np.flatnonzero(np.abs(depth) < 3)
+    value = sample(speckle, row.ravel()[near], column.ravel()[near])
+    columns.ravel()[near] = np.clip(1.7 * (value + level - depth.ravel()[near]), 0, 1)
+    return columns
+
+
+class RightVentricle(NamedTuple):
+    """Signed distances to cavity, outer wall and moderator band; material x and y of the trabeculae."""
+
+    cavity: np.ndarray
+    wall: np.ndarray
+    band: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+
+
+def right_ventricle(card: dict, form: Form, place: Place, state: State) -> RightVentricle:
+    """The right ventricle: an ellipsoid beside the left one, which is painted over it; its valve plane descends further."""
+    base, size = card["lv_length_mm"], card["rv_radius_mm"]
+    squeeze = 1 - 0.22 * state.emptied
+    x = place.points[0] - right_x(card) * (1 - 0.12 * state.emptied)
+    y = place.points[1] - form.rv_y
+    z = place.points[2] - 0.66 * base * state.stretch
+    half = (size * squeeze, 1.25 * size * squeeze, 0.58 * base * state.stretch)
+    distance = ellipsoid((x, y, z), half) + place.rv_lumps
+    valve_plane = place.points[2] - right_valve(card, state)
+    height = 0.38 * base * state.stretch
+    ends = ((right_x(card) + 20, 4.0, height - 4), (right_x(card) - size * squeeze, -6.0, height + 8))
+    return RightVentricle(
+        cavity=np.maximum(distance, valve_plane),
+        wall=np.maximum(distance - form.rv_wall * (1 + 0.4 * state.emptied), valve_plane),
+        band=capsule(place.points, *ends, 2.0),
+        x=x / squeeze,
+        y=y / squeeze,
+    )
+
+
+def right_layers(form: Form, right: RightVentricle, height: np.ndarray, sharp: float, soft: float) -> list[Layer]:
+    """Thin wall, blood between coarse trabeculae, the moderator band."""
+    blood = cover(right.cavity, soft)
+    columns = trabeculae(form.speckle, -right.cavity / 4, right.x * 1.2 + 0.4 * height + 90, right.y * 1.2, -0.25)
+    return [
+        Layer("myocardium", cover(right.wall, soft)),
+        Layer("venous", blood * (1 - columns)),
+        Layer("myocardium", cover(right.band, sharp) * blood),
+    ]
+
+
+def right_x(card: dict) -> float:
+    """Place of the right ventricle's axis."""
+    return -card["lv_radius_mm"] - 0.28 * card["rv_radius_mm"]
+
+
+def right_valve(card: dict, state: State) -> float:
+    """Height of the tricuspid plane."""
+    return card["lv_length_mm"] * (state.stretch - 0.05 * state.emptied)
+
+
+def chambers_above(card: dict, form: Form, points: Points, state: State) -> list[tuple[np.ndarray, str]]:
+    """Signed distances to the atria with their veins, pulmonary artery and aortic root, with the tissue that fills them."""
+    x, y, z = points
+    top = card["lv_length_mm"] * state.stretch
+    fill = 0.84 + 0.3 * state.emptied**0.7 * card["ejection_fraction"]
+    pulse = form.aorta * (1 + 0.05 * state.emptied)
+    right_atrium = (x - right_x(card) + 4, y - 8, z - right_valve(card, state) - 20 * fill)
+    left_centre = (5.0, 9.0, top + 21 * fill)
+    left_atrium = ellipsoid(tuple(p - c for p, c in zip(points, left_centre, strict=True)), (25 * fill, 21 * fill, 24 * fill))
+    for vein in form.veins:
+        end = tuple(c + v for c, v in zip(left_centre, vein, strict=True))
+        left_atrium = np.minimum(left_atrium, capsule(points, left_centre, end, 5.0))
+    return [
+        (ellipsoid(right_atrium, (24 * fill, 23 * fill, 23 * fill)), "venous"),
+        (left_atrium, "blood"),
+        (capsule(points, (-24, -32, top - 8), (4, -46, top + 22), 0.95 * pulse), "venous"),
+        (capsule(points, (-7, -13, top - 4), (-18, -40, top + 36), pulse), "blood"),
+    ]
+
+
+def valves(card: dict, points: Points, state: State) -> list[tuple[np.ndarray, float]]:
+    """Signed distances to mitral, tricuspid and aortic leaflets, 0.8 to 1.2 mm thick, with how much of a slice they fill.
+
+    Mitral and tricuspid leaflets hang from a ring in the valve plane and open in diastole; the aortic ones lie across the root.
+    """
+    x, y, z = points
+    opening = 0.15 + 1.1 * max(1 - 1.5 * state.emptied, 0)
+    rings = (
+        (3.0, 0.72 * card["lv_radius_mm"], card["lv_length_mm"] * state.stretch),
+        (right_x(card), 0.62 * card["rv_radius_mm"], right_valve(card, state)),
+    )
+    distances = []
+    for place, ring, plane in rings:
+        radial = np.hypot(x - place, 0.6 * y)
+        tip = (ring - 0.95 * ring * math.cos(opening), -0.95 * ring * math.sin(opening))
+        distances.append((capsule((radial, z - plane), (ring, 0.0), tip, 0.6), 0.8))
+    top = card["lv_length_mm"] * state.stretch
+    side = np.hypot(x + 9, y + 18)
+    distances.append((capsule((side, z - top - 5), (11.0, 0.0), (1.0, 3.0), 0.4), 0.5))
+    return distances
