@@ -1,14 +1,15 @@
 """One training record: a clean series with its g-maps, in HDF5 shards whose data sets are checksummed (fletcher32).
 
 A record is a group named by its sample id: `image`, `gmaps`, and `card`, the other fields as JSON bytes (an HDF5 attribute would not be
-checksummed).
+checksummed). Whatever format holds a record, it holds what `to_fields` makes of it.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -19,6 +20,16 @@ from snraware_jax.formats.atomic import replacing
 # what h5py raises for content that is not as it was written
 DAMAGE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError)
 SPLITS = ("train", "validation", "test")
+
+Storage = Literal["complex64", "float16"]
+STORAGES = ("complex64", "float16")
+CARD = {"sample_id": int, "native_noise": float, "subject": str, "split": str, "metadata": dict}
+# the largest stored float16 lies below 2**15, where they end at 2**16; 2**-exponent has to be a float32 too
+LARGEST_EXPONENT, LEAST_EXPONENT = 15, -100
+# frames, lines and columns of a chunk: a patch of 16 x 64 x 64 then reads a fifth of a series
+CHUNK = (8, 32, 32)
+
+Region = tuple[slice, slice, slice]  # frames, lines and columns of a series
 
 
 @dataclass(frozen=True)
@@ -57,10 +68,12 @@ def check(record: Record, where: str) -> None:
     if 0 in record.image.shape or 0 in record.gmaps.shape:
         raise InputError(f"{where}: image {record.image.shape} or gmaps {record.gmaps.shape} is empty; prepare it again")
     for name in ("image", "gmaps"):
-        bad = ~np.isfinite(getattr(record, name))
-        if bad.any():
-            first = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise InputError(f"{where}: {name} has {int(bad.sum())} NaN or Inf, the first at {first}; leave this series out")
+        finite = np.isfinite(getattr(record, name))
+        if not finite.all():
+            first = tuple(int(i) for i in np.argwhere(~finite)[0])
+            raise InputError(
+                f"{where}: {name} has {int((~finite).sum())} NaN or Inf, the first at {first}; leave this series out"
+            )
     if not 0 <= record.sample_id < 2**31 or not 0 <= record.native_noise < np.inf:
         raise InputError(
             f"{where}: sample id {record.sample_id} or native noise {record.native_noise} is out of range; prepare it again"
@@ -71,41 +84,152 @@ def check(record: Record, where: str) -> None:
         raise InputError(f"{where}: split is {record.split!r}; it must be one of {', '.join(SPLITS)}")
 
 
-def write_shard(path: Path, records: Iterable[Record]) -> int:
-    """Writes records into one HDF5 file and returns their number; the file appears whole or not at all."""
+# ---------------------------------------------------------------- the form that every file format stores
+
+
+def to_fields(record: Record, storage: Storage = "complex64") -> dict[str, Any]:
+    """A record in plain fields.
+
+    float16 halves the size: image = 2^exponent * stored, where the exponent, kept in the card, makes the largest real or imaginary
+    part m lie between 2^14 and 2^15. So nothing overflows; a part is off by 2^-11 of the power of two below it at most, parts below
+    2^-28 m by 2^-39 m at most.
+
+    Args:
+      record: to store.
+      storage: "complex64" (exact) or "float16".
+
+    Returns:
+      sample_id, image `[T, H, W, 2]` float32 or float16 (real and imaginary part), gmaps `[R, H, W]` float32, card (JSON text).
+
+    Raises:
+      InputError: for a record that `check` refuses, or an unknown storage.
+    """
+    check(record, f"record {record.sample_id} ({record.subject})")
+    if storage not in STORAGES:
+        raise InputError(f"storage {storage!r} is unknown; choose {' or '.join(STORAGES)}")
+    card = {name: getattr(record, name) for name in ("subject", "split", "metadata")}
+    card |= {"sample_id": int(record.sample_id), "native_noise": float(record.native_noise)}
+    image = _parts(np.ascontiguousarray(record.image, np.complex64))
+    if storage == "float16":
+        exponent = max(math.frexp(np.abs(image).max())[1] - LARGEST_EXPONENT, LEAST_EXPONENT)
+        image = np.ldexp(image, -exponent).astype(np.float16)
+        card["exponent"] = exponent
+    gmaps = np.ascontiguousarray(record.gmaps, np.float32)
+    return {"sample_id": card["sample_id"], "image": image, "gmaps": gmaps, "card": json.dumps(card)}
+
+
+def of_fields(fields: Mapping[str, Any], where: str) -> Record:
+    """The record that `to_fields` was given, or the part of it that the arrays hold; checked, its image complex64.
+
+    Raises:
+      InputError: naming `where`, if a field is missing, is of another kind, or has unusable values.
+    """
+    missing = [name for name in ("sample_id", "image", "gmaps", "card") if name not in fields]
+    if missing:
+        raise InputError(damaged(where, f"{missing[0]} is missing"))
+    card, exponent = parse_card(fields["card"], fields["sample_id"], where)
+    image, gmaps = fields["image"], fields["gmaps"]
+    stored = np.float32 if exponent is None else np.float16
+    if image.dtype != stored or image.ndim != 4 or image.shape[-1] != 2 or gmaps.dtype != np.float32:
+        found = f"image is {image.dtype} {image.shape}, gmaps {gmaps.dtype}"
+        raise InputError(damaged(where, f"{found}; need {stored.__name__} [T, H, W, 2] and float32"))
+    parts = np.ascontiguousarray(image, np.float32)
+    if exponent is not None:
+        parts *= np.float32(2.0**exponent)
+    record = Record(image=parts.view(np.complex64)[..., 0], gmaps=gmaps, **card)
+    check(record, where)
+    return record
+
+
+def parse_card(text: str | bytes, sample_id: int, where: str) -> tuple[dict[str, Any], int | None]:
+    """The fields of a record other than its arrays, and the exponent of a float16 image (None of a complex64 one).
+
+    Raises:
+      InputError: naming `where`, if they are not as `to_fields` wrote them.
+    """
+    try:
+        card = json.loads(text)
+        exponent = card.pop("exponent", None)
+    except (ValueError, AttributeError) as error:
+        raise InputError(damaged(where, f"its card is not JSON: {error}")) from error
+    wrong = [name for name in CARD.keys() | card.keys() if not isinstance(card.get(name), CARD.get(name, ()))]
+    if wrong:
+        raise InputError(damaged(where, f"its {min(wrong)} is {card.get(min(wrong))!r}"))
+    if not (exponent is None or (isinstance(exponent, int) and LEAST_EXPONENT <= exponent < 128)):
+        raise InputError(damaged(where, f"its exponent is {exponent!r}"))
+    if card["sample_id"] != sample_id:
+        raise InputError(damaged(where, f"named {sample_id}, but its sample id is {card['sample_id']}"))
+    return card, exponent
+
+
+def _parts(image: np.ndarray) -> np.ndarray:
+    """Real and imaginary parts `[..., 2]` of a contiguous complex64 array, without a copy."""
+    return image.view(np.float32).reshape(*image.shape, 2)
+
+
+def damaged(where: str, what: object) -> str:
+    """The message about a record whose content is not as it was written."""
+    return f"{where}: damaged ({what}); delete the shard and make it again (launch/prepare_data.py, or launch/train.py if simulated)"
+
+
+# ---------------------------------------------------------------- HDF5
+
+
+def write_shard(path: Path, records: Iterable[Record], storage: Storage = "complex64") -> int:
+    """Writes records into one HDF5 file and returns their number; the file appears whole or not at all.
+
+    Raises:
+      InputError: naming file and record, for a record that `check` refuses; no file appears then.
+    """
     count = 0
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         for record in records:
             check(record, f"{path.name}, record {record.sample_id} ({record.subject})")
-            _write(file.create_group(f"{record.sample_id:08d}"), record)
+            _write(file.create_group(f"{record.sample_id:08d}"), to_fields(record, storage))
             count += 1
     return count
 
 
-def _write(group: h5py.Group, record: Record) -> None:
-    frames = min(record.image.shape[0], 16)
+def _write(group: h5py.Group, fields: dict[str, Any]) -> None:
+    image, gmaps = fields["image"], fields["gmaps"]
+    text = np.frombuffer(fields["card"].encode(), np.uint8)
+    if image.dtype == np.float32:  # complex numbers, for whoever opens the file with other programs
+        image = image.view(np.complex64)[..., 0]
+    chunk = [_even_part(size, most) for size, most in zip(image.shape, CHUNK, strict=False)]
     options = {"fletcher32": True, "track_times": False}
-    group.create_dataset("image", data=record.image.astype(np.complex64), chunks=(frames, *record.image.shape[1:]), **options)
-    group.create_dataset("gmaps", data=record.gmaps.astype(np.float32), chunks=record.gmaps.shape, **options)
-    card = {name: getattr(record, name) for name in ("sample_id", "subject", "split", "metadata")}
-    card["native_noise"] = float(record.native_noise)
-    text = np.frombuffer(json.dumps(card).encode(), np.uint8)
+    group.create_dataset("image", data=image, chunks=(*chunk, *image.shape[3:]), **options)
+    group.create_dataset("gmaps", data=gmaps, chunks=(len(gmaps), *chunk[1:]), **options)
     group.create_dataset("card", data=text, chunks=text.shape, **options)
 
 
-def read(group: Any, where: str) -> Record:
+def _even_part(size: int, most: int) -> int:
+    """Length of the parts if an axis is cut into as few as possible, none longer than `most`: the last is then nearly full."""
+    return math.ceil(size / math.ceil(size / most))
+
+
+def read(group: Any, where: str, choose: Callable[[int, tuple[int, int, int]], Region] | None = None) -> Record:
     """Reads and checks one record of an open shard; `group` is an `h5py.Group` (typed loosely, as h5py's own types are unions).
+
+    Args:
+      group: of the record.
+      where: for messages.
+      choose: (sample id, shape of the image) -> the part to read; only that part is then checked. All if not given.
 
     Raises:
       InputError: naming `where`, if a checksum does not match, a field is missing or a value is unusable.
     """
-    card = read_card(group, where)
+    if "card" not in group:
+        raise InputError(f"{where}: not a training record; is this a folder of launch/prepare_data.py?")
     try:
-        record = Record(image=group["image"][()], gmaps=group["gmaps"][()], **card)
+        sample_id, stored = int(group.name.strip("/")), group["image"]
+        t, h, w = choose(sample_id, stored.shape[:3]) if choose else (slice(None),) * 3
+        image, gmaps = stored[t, h, w], group["gmaps"][:, h, w]
+        fields = {"sample_id": sample_id, "image": image, "gmaps": gmaps, "card": group["card"][()].tobytes()}
+        if image.dtype == np.complex64:
+            fields["image"] = _parts(image)
     except DAMAGE as error:
         raise InputError(damaged(where, error)) from error
-    check(record, where)
-    return record
+    return of_fields(fields, where)
 
 
 def read_card(group: Any, where: str) -> dict[str, Any]:
@@ -117,21 +241,10 @@ def read_card(group: Any, where: str) -> dict[str, Any]:
     if "card" not in group:
         raise InputError(f"{where}: not a training record; is this a folder of launch/prepare_data.py?")
     try:
-        card = json.loads(group["card"][()].tobytes())
-        if int(group.name.strip("/")) != card["sample_id"]:
-            raise ValueError(f"named {group.name}, but its sample id is {card['sample_id']}")
-        kinds = {"sample_id": int, "native_noise": float, "subject": str, "split": str, "metadata": dict}
-        wrong = [name for name in kinds.keys() | card.keys() if not isinstance(card.get(name), kinds.get(name, ()))]
-        if wrong:
-            raise ValueError(f"its {min(wrong)} is {card.get(min(wrong))!r}")
+        sample_id, text = int(group.name.strip("/")), group["card"][()].tobytes()
     except DAMAGE as error:
         raise InputError(damaged(where, error)) from error
-    return card
-
-
-def damaged(where: str, error: Exception) -> str:
-    """The message about a shard whose content is not as it was written."""
-    return f"{where}: damaged ({error}); delete the shard and make it again (launch/prepare_data.py, or launch/train.py if simulated)"
+    return parse_card(text, sample_id, where)[0]
 
 
 def open_shard(path: Path) -> h5py.File:
