@@ -53,3 +53,10 @@ def resize(images: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         images = transform(images, axis, inverse=True)
     images *= scale
     return images
+
+
+def fast_length(least: int) -> int:
+    """The smallest size of `least` or more that transforms quickly."""
+    size: int | None = fft.next_fast_len(least)  # its type stub promises nothing
+    assert size is not None
+    return size

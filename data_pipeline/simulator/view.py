@@ -8,8 +8,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import fft
 
+from data_pipeline.simulator.fourier import fast_length
 from data_pipeline.simulator.subject import Settings
 
 
@@ -44,9 +44,8 @@ class View(NamedTuple):
 def fine_shape(settings: Settings, fov_mm: tuple[float, float]) -> tuple[int, int]:
     """A grid at least `settings.fine` times the matrix along ky, about as fine along kx, of sizes that transform quickly."""
     ky, kx = settings.matrix
-    rows = fft.next_fast_len(settings.fine * ky)
-    columns = fft.next_fast_len(max(math.ceil(rows * fov_mm[1] / fov_mm[0]), kx))
-    return int(rows), int(columns)
+    rows = fast_length(settings.fine * ky)
+    return rows, fast_length(max(math.ceil(rows * fov_mm[1] / fov_mm[0]), kx))
 
 
 def heart_axes(card: dict) -> np.ndarray:
@@ -120,6 +119,6 @@ def plane_axes(card: dict, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 
 def in_heart(view: View, body: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points `[3, h, w]` of the body as x, y, z of the heart's frame, float32."""
-    offset = [p - np.float32(a) for p, a in zip(body, view.apex, strict=True)]
-    x, y, z = (sum(np.float32(e) * o for e, o in zip(axis, offset, strict=True)) for axis in view.heart_axes)
+    apex = view.apex.astype(np.float32)[:, None, None]
+    x, y, z = np.tensordot(view.heart_axes.astype(np.float32), body - apex, 1)
     return x, y, z
