@@ -71,7 +71,7 @@ def acquire(
     _check(series, matrix, settings, name)
     receiver_rng, signal_rng, noise_rng = rng.spawn(3)
     maps = receive.resample(coil_maps, matrix)
-    receiver = receiver or draw_receiver(receiver_rng, maps, _lossy(series[:1], matrix), settings)
+    receiver = receiver or draw_receiver(receiver_rng, maps, lossy(series[:1], matrix), settings)
     acquired = sampling.acquired_lines(settings, len(series))
     weights = combination_weights(maps, receiver.covariance)
     samples = encode(series, coil_maps, weights, acquired, settings)
@@ -111,10 +111,12 @@ def _check(series: np.ndarray, matrix: tuple[int, ...], settings: Settings, name
         raise InputError(f"{name}: the object is zero everywhere: nothing to scan")
     if settings.sampling == "interleaved" and len(series) < sampling.factors(settings)[-1]:
         least = sampling.factors(settings)[-1]
-        raise InputError(f"{name}: {len(series)} frames of interleaved lines are no calibration for R = {least}: simulate {least}")
+        raise InputError(
+            f"{name}: {len(series)} frames of interleaved lines are no calibration for R = {least}: simulate {least}"
+        )
 
 
-def _lossy(series: np.ndarray, matrix: tuple[int, ...]) -> np.ndarray:
+def lossy(series: np.ndarray, matrix: tuple[int, ...]) -> np.ndarray:
     """Weight of the lossy tissue at the pixels of an object `[1, (D,) H, W]`: its brightness, bright fat and blood no more than muscle."""
     body = np.abs(resize(series, matrix)[0])
     return np.minimum(body, np.median(body[body > body.mean() / 4]))

@@ -1,7 +1,7 @@
 """Noise-free samples of an object seen by coils, and the same with noise; coil by coil, two at once."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -17,7 +17,9 @@ from data_pipeline.simulator.subject import Settings
 
 THREADS = 2  # numpy and scipy let go of the interpreter; the result does not depend on it
 LINES_AT_ONCE = 64  # of noise, each lot from a generator of its own: part of what a seed means
-MARGIN = 1.25  # of the grid over the matrix on which coils and object are multiplied: the product does not alias into the matrix
+MARGIN = (
+    1.25  # of the grid over the matrix on which coils and object are multiplied: the product does not alias into the matrix
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,8 +49,6 @@ class Samples(NamedTuple):
 def encode(series: np.ndarray, coil_maps: np.ndarray, weights: np.ndarray, acquired: np.ndarray, settings: Settings) -> Samples:
     """Samples S_c = F[c_c rho] of an object.
 
-    The product with the smooth coils is formed on a grid `MARGIN` times the matrix.
-
     Args:
       series: `[T, (D,) H, W]` complex, at least as fine as the matrix.
       coil_maps: `[C, (d,) h, w]` on any grid.
@@ -57,9 +57,13 @@ def encode(series: np.ndarray, coil_maps: np.ndarray, weights: np.ndarray, acqui
     """
     lines, kx, wide = sampling.lines(settings), settings.matrix[1], settings.oversampling * settings.matrix[1]
     block = sampling.calibration_block(settings)
-    grid = tuple(min(n, int(fft.next_fast_len(math.ceil(MARGIN * m)))) for n, m in zip(series.shape[1:], (*lines, kx), strict=True))
+    grid = tuple(
+        min(n, int(fft.next_fast_len(math.ceil(MARGIN * m)))) for n, m in zip(series.shape[1:], (*lines, kx), strict=True)
+    )
     picture = resize(series, grid) * np.float32(math.sqrt(math.prod(lines) * kx / math.prod(grid)))
-    readouts = partial(_readouts, pad=settings.oversampling * grid[-1], wide=wide, missing=wide - sampling.echo_samples(settings))
+    readouts = partial(
+        _readouts, pad=settings.oversampling * grid[-1], wide=wide, missing=wide - sampling.echo_samples(settings)
+    )
     coils = len(coil_maps)
     imaging = np.empty((coils, np.count_nonzero(acquired), wide), np.complex64)
     calibration = None if block is None else np.empty((coils, *(s.stop - s.start for s in block), wide), np.complex64)
@@ -81,6 +85,11 @@ def encode(series: np.ndarray, coil_maps: np.ndarray, weights: np.ndarray, acqui
     for of_coil in in_threads(seen_by, range(coils)):  # in order: the rounding of a sum depends on it
         truth += of_coil
     return Samples(imaging, calibration, truth)
+
+
+def product_grid(shape: Sequence[int], matrix: Sequence[int]) -> tuple[int, ...]:
+    """Grid on which an object on a grid `shape` is multiplied with the smooth coils: some `MARGIN` times the matrix."""
+    return tuple(min(n, int(fft.next_fast_len(math.ceil(MARGIN * m)))) for n, m in zip(shape, matrix, strict=True))
 
 
 def with_noise(

@@ -30,13 +30,17 @@ def draw_receiver(rng: np.random.Generator, coil_maps: np.ndarray, body: np.ndar
       coil_maps: `[C, ...]` sensitivities.
       body: `[...]` weight of the lossy tissue.
     """
-    covariance_rng, scan_rng = rng.spawn(2)
-    largest = covariance_rng.uniform(*settings.noise_correlation)
-    covariance = noise_covariance(covariance_rng, coil_maps, body, largest) * settings.noise_level**2
+    covariance = draw_covariance(rng, coil_maps, body, settings)
     wide = settings.oversampling * settings.matrix[1]
-    scan = coloured_noise(scan_rng, (settings.coils, settings.noise_readouts, wide), covariance)
+    scan = coloured_noise(rng, (settings.coils, settings.noise_readouts, wide), covariance)
     scan *= np.float32(np.sqrt(settings.dwell_us / settings.noise_dwell_us))
     return Receiver(covariance, scan.reshape(settings.coils, -1))
+
+
+def draw_covariance(rng: np.random.Generator, coil_maps: np.ndarray, body: np.ndarray, settings: Settings) -> np.ndarray:
+    """Draws the `[C, C]` covariance of the imaging samples; arguments as for `draw_receiver`."""
+    largest = rng.uniform(*settings.noise_correlation)
+    return noise_covariance(rng, coil_maps, body, largest) * settings.noise_level**2
 
 
 def noise_covariance(rng: np.random.Generator, coil_maps: np.ndarray, body: np.ndarray, largest: float) -> np.ndarray:

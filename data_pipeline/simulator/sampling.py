@@ -34,11 +34,15 @@ def acquired_lines(settings: Settings, frames: int) -> np.ndarray:
 
 
 def calibration_block(settings: Settings) -> tuple[slice, ...] | None:
-    """Lines of the calibration block about DC along `(kz,) ky`, as far as the axis has them; None for an interleaved scan."""
-    if settings.sampling == "interleaved":
-        return None
-    counts = [min(settings.calibration_lines, n) for n in lines(settings)]
-    return tuple(slice(n // 2 - count // 2, n // 2 - count // 2 + count) for n, count in zip(lines(settings), counts, strict=True))
+    """Calibration lines of their own; None for an interleaved scan, which has none."""
+    return central_block(settings) if settings.sampling == "uniform" else None
+
+
+def central_block(settings: Settings) -> tuple[slice, ...]:
+    """`settings.calibration_lines` lines about DC along `(kz,) ky`, as far as the axis has them."""
+    sizes = lines(settings)
+    starts = [n // 2 - min(settings.calibration_lines, n) // 2 for n in sizes]
+    return tuple(slice(first, first + min(settings.calibration_lines, n)) for first, n in zip(starts, sizes, strict=True))
 
 
 def echo_samples(settings: Settings) -> int:

@@ -8,7 +8,6 @@ import pytest
 from data_pipeline.simulator import Settings, acquire, acquisition, coils, contrast, fourier, from_magnitude
 from snraware_jax.errors import InputError
 from snraware_jax.recon import chain
-from snraware_jax.recon.fourier import ifft2c, remove_oversampling
 
 SETTINGS = Settings(matrix=(40, 48), frames=4, coils=6, calibration_lines=24, noise_readouts=256)
 
@@ -103,8 +102,8 @@ def test_full_sampling_returns_the_truth():
     settings = dataclasses.replace(SETTINGS, acceleration=1)
     images, maps = plane(settings)
     acquired = acquire(images, maps, settings, np.random.default_rng(2), "disc")
-    hybrid = remove_oversampling(acquired.noise_free, settings.matrix[1])
-    white = np.einsum("cd,tdyx->tcyx", whitening(acquired.scan), ifft2c(hybrid, axes=(-2,)))
+    hybrid = fourier.transform(acquired.noise_free, -1, inverse=True, keep=settings.matrix[1])
+    white = np.einsum("cd,tdyx->tcyx", whitening(acquired.scan), fourier.transform(hybrid, -2, inverse=True))
     white_maps = np.einsum("cd,dyx->cyx", whitening(acquired.scan), coils.resample(maps, settings.matrix))
     unit = white_maps / np.sqrt(np.sum(np.abs(white_maps) ** 2, axis=0))
     combined = np.einsum("cyx,tcyx->tyx", unit.conj(), white)
