@@ -104,7 +104,7 @@ def draw_form(rng: np.random.Generator) -> Form:
         round=series((2, 3, 4), (0.05, 0.02, 0.012)),
         fat=series((1, 2, 3, 5), (0.3, 0.3, 0.3, 0.3)),
         rv=series((2, 4, 6, 10), (0.9, 0.9, 0.9, 0.6)),
-        speckle=power_law(rng, (256, 256), 1.2, longest=7, shortest=5),
+        speckle=power_law(rng, (256, 256), 1.6, longest=14, shortest=9),
         rv_y=rng.uniform(-8, 2),
         rv_wall=rng.uniform(2.2, 4),
         aorta=rng.uniform(10.5, 16),
@@ -112,8 +112,8 @@ def draw_form(rng: np.random.Generator) -> Form:
         papillary=[
             (
                 rng.normal(angle, 0.2),
-                rng.uniform(2.6, 5.0),
-                rng.uniform(0.5, 0.66),
+                rng.uniform(3.0, 5.5),
+                rng.uniform(0.58, 0.74),
                 rng.uniform(0.22, 0.34),
                 rng.uniform(0.55, 0.68),
             )
@@ -213,7 +213,7 @@ def left_layers(
     base = card["lv_length_mm"]
     blood = cover(left.cavity, sharp)
     amount = 0.25 + card["trabeculae"] * np.clip(1.25 - height / base, 0.25, 1)
-    squeeze = 1.4 * card["lv_radius_mm"] / left.radius
+    squeeze = 1.6 * card["lv_radius_mm"] / left.radius
     columns = trabeculae(
         form.speckle, -left.cavity * squeeze / (7 * amount), left.x * squeeze + 0.5 * height, left.y * squeeze, 0.3
     )
@@ -303,7 +303,7 @@ def right_ventricle(card: dict, form: Form, place: Place, state: State) -> Right
     x = place.points[0] - right_x(card) * (1 - 0.12 * state.emptied)
     y = place.points[1] - form.rv_y
     z = place.points[2] - 0.66 * base * state.stretch
-    half = (size * squeeze, 1.25 * size * squeeze, 0.58 * base * state.stretch)
+    half = (0.98 * size * squeeze, 1.32 * size * squeeze, 0.58 * base * state.stretch)
     distance = ellipsoid((x, y, z), half) + place.rv_lumps
     valve_plane = place.points[2] - right_valve(card, state)
     height = 0.38 * base * state.stretch
@@ -320,7 +320,7 @@ def right_ventricle(card: dict, form: Form, place: Place, state: State) -> Right
 def right_layers(form: Form, right: RightVentricle, height: np.ndarray, sharp: float, soft: float) -> list[Layer]:
     """Thin wall, blood between coarse trabeculae, the moderator band."""
     blood = cover(right.cavity, soft)
-    columns = trabeculae(form.speckle, -right.cavity / 4, right.x * 1.2 + 0.4 * height + 90, right.y * 1.2, -0.25)
+    columns = trabeculae(form.speckle, -right.cavity / 4, right.x * 1.5 + 0.4 * height + 90, right.y * 1.5, -0.5)
     return [
         Layer("myocardium", cover(right.wall, soft)),
         Layer("venous", blood * (1 - columns)),
@@ -330,7 +330,7 @@ def right_layers(form: Form, right: RightVentricle, height: np.ndarray, sharp: f
 
 def right_x(card: dict) -> float:
     """Place of the right ventricle's axis."""
-    return -card["lv_radius_mm"] - 0.28 * card["rv_radius_mm"]
+    return -0.8 * card["lv_radius_mm"] - 0.12 * card["rv_radius_mm"]
 
 
 def right_valve(card: dict, state: State) -> float:

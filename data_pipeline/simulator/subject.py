@@ -157,7 +157,7 @@ def draw_card(rng: np.random.Generator, settings: Settings) -> dict:
         "systole": uniform(0.32, 0.42),
         "defect": float(rng.uniform(0.4, 1.0) * defect),
         "defect_angle_deg": uniform(0, 360),
-        "rv_radius_mm": uniform(25, 36),
+        "rv_radius_mm": uniform(25, 35),
         "trabeculae": uniform(0.2, 1.0),
         "epicardial_fat_mm": float(rng.gamma(2.5, 1.4)),
         "effusion_mm": float(rng.uniform(2, 8) * (rng.random() < 0.06)),
@@ -182,7 +182,7 @@ def draw_view(rng: np.random.Generator, settings: Settings) -> dict:
     plane = str(rng.choice(PLANES, p=(0.46, 0.15, 0.12, 0.12, 0.08, 0.07)))
     return {
         "plane": plane,
-        "level": float(rng.uniform(0.12, 1.15)),
+        "level": float(rng.uniform(0.12, 1.0)),
         "tilt_deg": [float(v) for v in rng.normal(0, 25 if plane == "oblique" else 6, 2)],
         "offset_mm": float(rng.normal(0, 4)),
         "rotation_deg": float(rng.uniform(0, 360)),

@@ -77,7 +77,7 @@ def draw_torso(card: dict, rng: np.random.Generator) -> Torso:
         vessels.grow(rng, (-0.2 * a, 0.32 * b, dome - 12), (x, y, rng.uniform(-1, 0)), rng.uniform(3.8, 5.2), 11)
         for x, y in ((-1, -0.2), (-0.5, -1), (0.4, -1))
     ]
-    return Torso(lung(4.0), lung(4.0), vessels.join(portal), vessels.join(hepatic), int(rng.integers(2**31)))
+    return Torso(lung(3.6), lung(3.6), vessels.join(portal), vessels.join(hepatic), int(rng.integers(2**31)))
 
 
 def torso(card: dict, body: Torso, view: View, points: np.ndarray) -> list[Layer]:

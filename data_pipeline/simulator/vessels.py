@@ -10,11 +10,12 @@ from data_pipeline.simulator.view import View
 
 
 class Tree(NamedTuple):
-    """Segments of a vessel tree: `start` and `end` `[N, 3]` in the body's frame, `radius` `[N]`, all mm."""
+    """Segments of a vessel tree: `start`, `end` `[N, 3]` in the body's frame, `radius` `[N]`, mm; `brightness` `[N]`, 0.5 to 1."""
 
     start: np.ndarray
     end: np.ndarray
     radius: np.ndarray
+    brightness: np.ndarray
 
 
 def grow(
@@ -47,7 +48,8 @@ def grow(
         size = np.concatenate([size * share ** (1 / 3), size * (1 - share) ** (1 / 3)])
         keep = size > 0.3
         start, direction, size = start[keep], direction[keep], size[keep]
-    return Tree(np.concatenate(starts), np.concatenate(ends), np.concatenate(radii))
+    radii = np.concatenate(radii)
+    return Tree(np.concatenate(starts), np.concatenate(ends), radii, rng.uniform(0.5, 1, len(radii)))
 
 
 def join(trees: list[Tree]) -> Tree:
@@ -66,7 +68,7 @@ def draw(tree: Tree, view: View, tissue: str, inside: np.ndarray, slice_mm: floa
     near = crossing & (np.maximum(start[:, 0], end[:, 0]) > -margin) & (np.minimum(start[:, 0], end[:, 0]) < rows + margin)
     near &= (np.maximum(start[:, 1], end[:, 1]) > -margin) & (np.minimum(start[:, 1], end[:, 1]) < columns + margin)
     for i in np.flatnonzero(near):
-        _add(coverage, start[i], end[i], float(tree.radius[i]), view.pixel_mm, slice_mm)
+        _add(coverage, start[i], end[i], float(tree.radius[i]), float(tree.brightness[i]), view.pixel_mm, slice_mm)
     return Layer(tissue, coverage * inside)
 
 
@@ -80,7 +82,9 @@ def to_image(points: np.ndarray, view: View) -> np.ndarray:
     )
 
 
-def _add(coverage: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float, pixel_mm: float, slice_mm: float) -> None:
+def _add(
+    coverage: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float, brightness: float, pixel_mm: float, slice_mm: float
+) -> None:
     """Draws the part of a thick segment that lies within the slice, touching only the grid points near it."""
     half = 0.5 * slice_mm + radius
     rise = end[2] - start[2]
@@ -98,6 +102,6 @@ def _add(coverage: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float
     along = np.clip((row * dr + column * dc) / (dr * dr + dc * dc + np.float32(1e-6)), 0, 1)
     distance = np.hypot(row - along * dr, column - along * dc) * np.float32(pixel_mm) - np.float32(radius)
     middle = abs(0.5 * (start[2] + end[2]))
-    weight = min(2.5 * radius / slice_mm, 1.0) * min(1.0, max(0.15, (half - middle) / (0.5 * slice_mm)))
+    weight = brightness * min(2.5 * radius / slice_mm, 1.0) * min(1.0, max(0.15, (half - middle) / (0.5 * slice_mm)))
     part = coverage[low[0] : high[0], low[1] : high[1]]
     np.maximum(part, np.float32(weight) * cover(distance, pixel_mm), out=part)
