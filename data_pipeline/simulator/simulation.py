@@ -134,6 +134,6 @@ def heart_picture(
 
 def body_maps(card: dict, plane: views.View, settings: Settings, rng: np.random.Generator) -> np.ndarray:
     """Sensitivities `[C, 48, 64]` of the array on the subject's chest over the field of view."""
-    standoff = rng.uniform(40, 75)
+    standoff = rng.uniform(45, 85)
     half = [float(body) + standoff for body in card["body_half_mm"]]
     return coils.sensitivities(rng, settings.coils, views.points(plane, MAPS), half, settings.array, settings.broken_coil)

@@ -138,7 +138,7 @@ def draw_card(rng: np.random.Generator, settings: Settings) -> dict:
         # body
         "scale": uniform(0.82, 1.15),
         "body_half_mm": [uniform(142, 188), uniform(90, 122)],
-        "fat_mm": float(4 + rng.gamma(2.0, 4.0)),
+        "fat_mm": float(4 + rng.gamma(2.0, 3.5)),
         "muscle_mm": uniform(8, 17),
         "diaphragm_mm": uniform(-66, -36),
         "dome_mm": [uniform(18, 48), uniform(0, 26)],

@@ -70,14 +70,14 @@ def draw_torso(card: dict, rng: np.random.Generator) -> Torso:
 
     dome = card["diaphragm_mm"]
     portal = [
-        vessels.grow(rng, (-0.12 * a, 0.1 * b, dome - 42), (-1, rng.uniform(-0.6, 0.4), z), rng.uniform(4.5, 6.5), 11)
+        vessels.grow(rng, (-0.12 * a, 0.1 * b, dome - 42), (-1, rng.uniform(-0.6, 0.4), z), rng.uniform(5, 7), 11)
         for z in (-0.4, 0.3, 0.9)
     ]
     hepatic = [
-        vessels.grow(rng, (-0.2 * a, 0.32 * b, dome - 12), (x, y, rng.uniform(-1, 0)), rng.uniform(3.8, 5.2), 11)
+        vessels.grow(rng, (-0.2 * a, 0.32 * b, dome - 12), (x, y, rng.uniform(-1, 0)), rng.uniform(4.2, 6), 11)
         for x, y in ((-1, -0.2), (-0.5, -1), (0.4, -1))
     ]
-    return Torso(lung(3.6), lung(3.6), vessels.join(portal), vessels.join(hepatic), int(rng.integers(2**31)))
+    return Torso(lung(4.2), lung(4.2), vessels.join(portal), vessels.join(hepatic), int(rng.integers(2**31)))
 
 
 def torso(card: dict, body: Torso, view: View, points: np.ndarray) -> list[Layer]:

@@ -10,7 +10,7 @@ from data_pipeline.simulator.view import View
 
 
 class Tree(NamedTuple):
-    """Segments of a vessel tree: `start`, `end` `[N, 3]` in the body's frame, `radius` `[N]`, mm; `brightness` `[N]`, 0.5 to 1."""
+    """Segments of a vessel tree: `start`, `end` `[N, 3]` in the body's frame, `radius` `[N]`, mm; `brightness` `[N]`."""
 
     start: np.ndarray
     end: np.ndarray
@@ -49,7 +49,7 @@ def grow(
         keep = size > 0.3
         start, direction, size = start[keep], direction[keep], size[keep]
     radii = np.concatenate(radii)
-    return Tree(np.concatenate(starts), np.concatenate(ends), radii, rng.uniform(0.5, 1, len(radii)))
+    return Tree(np.concatenate(starts), np.concatenate(ends), radii, rng.uniform(0.6, 1.2, len(radii)))
 
 
 def join(trees: list[Tree]) -> Tree:
@@ -102,6 +102,6 @@ def _add(
     along = np.clip((row * dr + column * dc) / (dr * dr + dc * dc + np.float32(1e-6)), 0, 1)
     distance = np.hypot(row - along * dr, column - along * dc) * np.float32(pixel_mm) - np.float32(radius)
     middle = abs(0.5 * (start[2] + end[2]))
-    weight = brightness * min(2.5 * radius / slice_mm, 1.0) * min(1.0, max(0.15, (half - middle) / (0.5 * slice_mm)))
+    weight = brightness * min(3 * radius / slice_mm, 1.0) * min(1.0, max(0.15, (half - middle) / (0.5 * slice_mm)))
     part = coverage[low[0] : high[0], low[1] : high[1]]
-    np.maximum(part, np.float32(weight) * cover(distance, pixel_mm), out=part)
+    np.maximum(part, np.float32(min(weight, 1.0)) * cover(distance, pixel_mm), out=part)
