@@ -1,26 +1,20 @@
-"""From records to batches: seeded shuffle, a share for every host, random crops, prefetched by threads.
+"""From records to batches: seeded shuffle, a share for every host, random patches, prefetched by threads or processes.
 
 The content of step s is a function of (seed, s) alone, so that a restart at step s needs no iterator state.
 """
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import grain
 import numpy as np
+from absl import flags
 
-from data_pipeline.records import Record
+from data_pipeline import patches, sources
+from data_pipeline.patches import Augmentation
 from data_pipeline.sources import Source
 
-
-def crop(record: Record, patch: tuple[int, int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A random `[T, H, W]` patch of the image and the same `[R, H, W]` part of the g-maps; a shorter series is mirrored to fit."""
-    padding = [(0, max(0, wanted - have)) for wanted, have in zip(patch, record.image.shape, strict=True)]
-    image = np.pad(record.image, padding, mode="symmetric")
-    gmaps = np.pad(record.gmaps, [(0, 0), *padding[1:]], mode="symmetric")
-    start = [int(rng.integers(have - wanted + 1)) for wanted, have in zip(patch, image.shape, strict=True)]
-    t, h, w = (slice(first, first + size) for first, size in zip(start, patch, strict=True))
-    return image[t, h, w], gmaps[:, h, w]
+EPOCHS = 2**30  # without end in practice; grain cannot count endless batches of one sample
 
 
 def batches(
@@ -33,30 +27,44 @@ def batches(
     host: int = 0,
     hosts: int = 1,
     threads: int = 2,
+    workers: int = 0,
+    augmentation: Augmentation = Augmentation(),  # noqa: B008 (frozen)
 ) -> Iterator[dict[str, np.ndarray]]:
     """This host's share of every batch from `first_step` on, without end.
 
-    Every record comes once an epoch. A crop depends on (seed, epoch, sample id).
+    Every record comes once an epoch. A patch depends on (seed, epoch, sample id).
 
     Args:
       source: records by position.
       batch_size: samples of the global batch; a multiple of `hosts`.
-      patch: T, H, W of the crops.
-      seed: of the shuffle and the crops.
+      patch: T, H, W of the patches.
+      seed: of the shuffle and the patches.
       first_step: the step to continue from.
       host, hosts: index of this host, and how many there are.
-      threads: that read and crop ahead of the training.
+      threads: that read and cut ahead of the training, in each process.
+      workers: processes that do so; 0 for threads of this one, which is faster unless cutting holds it up. The batches are the same.
+      augmentation: how patches are varied.
 
     Yields:
       image `[B, T, H, W]` complex64, gmaps `[B, R, H, W]` float32, native_noise `[B]` float32, sample_id and epoch `[B]` int32;
       B = batch_size / hosts.
+
+    Raises:
+      ValueError: if the batch does not divide over the hosts, or there are workers in a program whose absl flags are not parsed.
+      InputError: naming file and record, when a batch with a record that cannot be used is due.
     """
     if batch_size % hosts:
         raise ValueError(f"batch {batch_size} does not divide over {hosts} hosts: choose a multiple of {hosts}")
+    if workers and not flags.FLAGS.is_parsed():
+        raise ValueError("worker processes need parsed absl flags: call absl.flags.FLAGS.mark_as_parsed(), or give workers=0")
 
-    def sample(position: int, record: Record) -> dict[str, Any]:
+    def sample(position: int, index: int) -> dict[str, Any]:
         epoch = position // len(source)
-        image, gmaps = crop(record, patch, np.random.default_rng([seed, epoch, record.sample_id]))
+        stored = sources.stored(source, index)
+        rng = np.random.default_rng([seed, epoch, stored.sample_id])
+        choice = patches.draw(rng, stored.shape, patch, augmentation)
+        record = stored.read(patches.region(choice, patch))
+        image, gmaps = patches.cut(choice, patch, record.image, record.gmaps)
         return {
             "image": image,
             "gmaps": gmaps,
@@ -65,8 +73,21 @@ def batches(
             "epoch": np.int32(epoch),
         }
 
-    order = grain.MapDataset.source(cast(Any, source)).seed(seed).shuffle().repeat(None)
+    order = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat(EPOCHS)
     # a host's share is a contiguous part of the global batch, so the batch has one order on any number of hosts
     shares = order.map_with_index(sample).batch(batch_size // hosts)
     steps = shares.slice(slice(host, None, hosts)).slice(slice(first_step, None))
-    return iter(steps.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
+    ahead = steps.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads))
+    if workers:
+        ahead = ahead.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2))
+        # out of shared memory, which Python complains about if it is still in use at the end of a program
+        ahead = ahead.map(lambda batch: {name: np.array(value) for name, value in batch.items()})
+    return _closing(iter(ahead))
+
+
+def _closing(iterator: grain.DatasetIterator) -> Iterator[dict[str, np.ndarray]]:
+    """The same elements; ends threads, processes and their shared memory when it is let go of."""
+    try:
+        yield from iterator
+    finally:
+        iterator.close()

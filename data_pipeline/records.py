@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import h5py
 import numpy as np
@@ -25,11 +25,15 @@ Storage = Literal["complex64", "float16"]
 STORAGES = ("complex64", "float16")
 CARD = {"sample_id": int, "native_noise": float, "subject": str, "split": str, "metadata": dict}
 # the largest stored float16 lies below 2**15, where they end at 2**16; 2**-exponent has to be a float32 too
-LARGEST_EXPONENT, LEAST_EXPONENT = 15, -100
+LARGEST_LOG2, LEAST_EXPONENT = 15, -100
 # frames, lines and columns of a chunk: a patch of 16 x 64 x 64 then reads a fifth of a series
 CHUNK = (8, 32, 32)
 
+# the format of HDF5 1.10 has checksums over its own structures too: without them flipped bits changed records or crashed HDF5
+LIBVER = ("v110", "v110")
+
 Region = tuple[slice, slice, slice]  # frames, lines and columns of a series
+WHOLE: Region = (slice(None), slice(None), slice(None))
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,20 @@ class Record:
     subject: str
     split: str
     metadata: dict = field(default_factory=dict)
+
+
+class Stored(NamedTuple):
+    """A record whose arrays are not read yet.
+
+    Attributes:
+      sample_id: of the record.
+      shape: T, H, W of its image.
+      read: the record with a part of its arrays, of which only that part is checked; `WHOLE` for all.
+    """
+
+    sample_id: int
+    shape: tuple[int, int, int]
+    read: Callable[[Region], Record]
 
 
 def check(record: Record, where: str) -> None:
@@ -111,7 +129,7 @@ def to_fields(record: Record, storage: Storage = "complex64") -> dict[str, Any]:
     card |= {"sample_id": int(record.sample_id), "native_noise": float(record.native_noise)}
     image = _parts(np.ascontiguousarray(record.image, np.complex64))
     if storage == "float16":
-        exponent = max(math.frexp(np.abs(image).max())[1] - LARGEST_EXPONENT, LEAST_EXPONENT)
+        exponent = max(math.frexp(np.abs(image).max())[1] - LARGEST_LOG2, LEAST_EXPONENT)
         image = np.ldexp(image, -exponent).astype(np.float16)
         card["exponent"] = exponent
     gmaps = np.ascontiguousarray(record.gmaps, np.float32)
@@ -182,7 +200,7 @@ def write_shard(path: Path, records: Iterable[Record], storage: Storage = "compl
       InputError: naming file and record, for a record that `check` refuses; no file appears then.
     """
     count = 0
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
         for record in records:
             check(record, f"{path.name}, record {record.sample_id} ({record.subject})")
             _write(file.create_group(f"{record.sample_id:08d}"), to_fields(record, storage))
@@ -207,29 +225,32 @@ def _even_part(size: int, most: int) -> int:
     return math.ceil(size / math.ceil(size / most))
 
 
-def read(group: Any, where: str, choose: Callable[[int, tuple[int, int, int]], Region] | None = None) -> Record:
-    """Reads and checks one record of an open shard; `group` is an `h5py.Group` (typed loosely, as h5py's own types are unions).
-
-    Args:
-      group: of the record.
-      where: for messages.
-      choose: (sample id, shape of the image) -> the part to read; only that part is then checked. All if not given.
+def stored(group: Any, where: str) -> Stored:
+    """One record of an open shard; `group` is an `h5py.Group` (typed loosely, as h5py's own types are unions).
 
     Raises:
-      InputError: naming `where`, if a checksum does not match, a field is missing or a value is unusable.
+      InputError: naming `where`, here or when reading, if a checksum does not match, a field is missing or a value is unusable.
     """
-    if "card" not in group:
-        raise InputError(f"{where}: not a training record; is this a folder of launch/prepare_data.py?")
     try:
-        sample_id, stored = int(group.name.strip("/")), group["image"]
-        t, h, w = choose(sample_id, stored.shape[:3]) if choose else (slice(None),) * 3
-        image, gmaps = stored[t, h, w], group["gmaps"][:, h, w]
-        fields = {"sample_id": sample_id, "image": image, "gmaps": gmaps, "card": group["card"][()].tobytes()}
-        if image.dtype == np.complex64:
-            fields["image"] = _parts(image)
+        missing = [name for name in ("card", "image", "gmaps") if name not in group]
+        if missing:
+            raise KeyError(f"{missing[0]} is missing")
+        sample_id, image, gmaps, card = _sample_id(group), group["image"], group["gmaps"], group["card"]
+        t, h, w = image.shape[:3]
+        if gmaps.shape[1:] != (h, w):  # parts of both could fit all the same
+            raise ValueError(f"image {image.shape} and gmaps {gmaps.shape} do not fit: need [T, H, W] and [R, H, W]")
     except DAMAGE as error:
         raise InputError(damaged(where, error)) from error
-    return of_fields(fields, where)
+
+    def read(region: Region) -> Record:
+        try:
+            part = image[region]
+            fields = {"sample_id": sample_id, "gmaps": gmaps[:, *region[1:]], "card": card[()].tobytes()}
+        except DAMAGE as error:
+            raise InputError(damaged(where, error)) from error
+        return of_fields(fields | {"image": _parts(part) if part.dtype == np.complex64 else part}, where)
+
+    return Stored(sample_id, (t, h, w), read)
 
 
 def read_card(group: Any, where: str) -> dict[str, Any]:
@@ -238,13 +259,17 @@ def read_card(group: Any, where: str) -> dict[str, Any]:
     Raises:
       InputError: naming `where`, if they are not as they were written.
     """
-    if "card" not in group:
-        raise InputError(f"{where}: not a training record; is this a folder of launch/prepare_data.py?")
     try:
-        sample_id, text = int(group.name.strip("/")), group["card"][()].tobytes()
+        if "card" not in group:
+            raise KeyError("its card is missing; is this a folder of launch/prepare_data.py?")
+        sample_id, text = _sample_id(group), group["card"][()].tobytes()
     except DAMAGE as error:
         raise InputError(damaged(where, error)) from error
     return parse_card(text, sample_id, where)[0]
+
+
+def _sample_id(group: Any) -> int:
+    return int(group.name.strip("/"))
 
 
 def open_shard(path: Path) -> h5py.File:
@@ -262,6 +287,21 @@ def open_shard(path: Path) -> h5py.File:
         ) from error
 
 
+def names(file: h5py.File) -> list[str]:
+    """The names of a shard's records.
+
+    Raises:
+      InputError: naming the file, if its structure is damaged or it has no records.
+    """
+    try:
+        found = [str(name) for name in file]
+    except DAMAGE as error:
+        raise InputError(damaged(file.filename, error)) from error
+    if not found:
+        raise InputError(f"{file.filename}: holds no records; delete it")
+    return found
+
+
 def node(file: h5py.File, name: str) -> Any:
     """The group of one record.
 
@@ -274,8 +314,17 @@ def node(file: h5py.File, name: str) -> Any:
         raise InputError(damaged(f"{file.filename}, record {name}", error)) from error
 
 
+def read(file: h5py.File, name: str) -> Record:
+    """One record of an open shard.
+
+    Raises:
+      InputError: naming file and record, if it is damaged or unusable.
+    """
+    return stored(node(file, name), f"{file.filename}, record {name}").read(WHOLE)
+
+
 def read_shard(path: Path) -> Iterator[Record]:
-    """All records of a shard, in order of their sample id."""
+    """All records of a shard."""
     with open_shard(path) as file:
-        for name in map(str, file):
-            yield read(node(file, name), f"{path}, record {name}")
+        for name in names(file):
+            yield read(file, name)

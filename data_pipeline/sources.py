@@ -1,15 +1,23 @@
-"""Random access to the records of a folder: `len(source)`, `source[i]`, whatever holds them."""
+"""Random access to records: `len(source)`, `source[i]`, whatever holds them: HDF5 shards, a TFDS folder, the simulator."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import h5py
 
 from data_pipeline import records
 from snraware_jax.errors import InputError
 
+if TYPE_CHECKING:
+    from data_pipeline import simulator
+
 MOST_OPEN = 32  # shards that one thread holds open
+SHARDS = "[!.]*.h5"  # a name that starts with a dot is a file that a crash left unfinished
+TFDS_INFO = "dataset_info.json"
+# simulated subjects of the three splits are numbered apart, so that no setting of one can reach into another
+FIRST_SUBJECT = {"train": 0, "validation": 10_000_000, "test": 20_000_000}
 
 
 class Source(Protocol):
@@ -17,6 +25,96 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, position: int, /) -> records.Record: ...
+
+
+@runtime_checkable
+class StoredSource(Source, Protocol):
+    """A source that can read a part of a record."""
+
+    def stored(self, position: int, /) -> records.Stored: ...
+
+
+def stored(source: Source, position: int) -> records.Stored:
+    """A record of any source, of which a part can be asked for; whether only that part is read is up to the source."""
+    if isinstance(source, StoredSource):
+        return source.stored(position)
+    record = source[position]
+    part = lambda region: replace(record, image=record.image[region], gmaps=record.gmaps[:, *region[1:]])
+    return records.Stored(record.sample_id, record.image.shape, part)
+
+
+def open_source(folder: str | Path, split: str) -> Source:
+    """The records of one split ("all": of every split) in a folder of HDF5 shards or of a TFDS data set.
+
+    Raises:
+      InputError: if the folder holds neither or both, or no record of this split.
+    """
+    tfds = tfds_folder(Path(folder))
+    if tfds is None:
+        return ShardSource(folder, split)
+    from data_pipeline import tfds_builder  # needs tensorflow-datasets, an extra
+
+    return tfds_builder.source(tfds, split)
+
+
+def tfds_folder(folder: Path) -> Path | None:
+    """Where a folder's TFDS data set lies (FOLDER, or FOLDER/name/configuration/version); None if it holds HDF5 shards.
+
+    Raises:
+      InputError: if there is no such folder, or it holds both or two data sets.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; make records with launch/prepare_data.py --input=RAW... --output={folder}")
+    found = [path.parent for depth in range(4) for path in folder.glob("*/" * depth + TFDS_INFO)]
+    if len(found) > 1 or (found and any(folder.glob(SHARDS))):
+        others = [str(path.relative_to(folder)) for path in found] + [path.name for path in folder.glob(SHARDS)]
+        raise InputError(f"{folder}: holds several data sets ({', '.join(sorted(others)[:4])}); give each a folder of its own")
+    return found[0] if found else None
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """The HDF5 shards of a folder.
+
+    Raises:
+      InputError: if there are none.
+    """
+    found = sorted(folder.glob(SHARDS))
+    if not found:
+        raise InputError(f"{folder}: no shards (*.h5); make them with launch/prepare_data.py --input=RAW... --output={folder}")
+    return found
+
+
+class SimulatorSource:
+    """Records that are simulated when they are asked for: training data without a file, each 0.5 s or less of one core.
+
+    Record i is of subject `first + i`, its sample id too; `first` sets the subjects of a split apart from those of the others.
+    Pickles, so worker processes can simulate.
+    """
+
+    def __init__(self, settings: "simulator.Settings", *, seed: int, subjects: int, split: str = "train") -> None:
+        if split not in records.SPLITS or subjects < 1:
+            raise InputError(
+                f"{subjects} simulated subjects of split {split!r}: need 1 or more, of {', '.join(records.SPLITS)}"
+            )
+        self.settings, self.seed, self.subjects, self.split = settings, seed, subjects, split
+
+    def __len__(self) -> int:
+        return self.subjects
+
+    def __getitem__(self, position: int) -> records.Record:
+        if not 0 <= position < self.subjects:
+            raise IndexError(f"{position} of {self.subjects} subjects")
+        from data_pipeline import simulator  # slow to import, and whoever reads files does not need it
+
+        number = FIRST_SUBJECT[self.split] + position
+        made = simulator.training_sample(self.seed, number, self.settings)
+        subject = f"simulated-{number:08d}"
+        record = records.Record(number, made.image, made.gmaps, 0.0, subject, self.split, {"card": made.card})
+        records.check(record, f"simulated subject {number}, seed {self.seed}")
+        return record
+
+    def __repr__(self) -> str:  # grain names the data set by it
+        return f"SimulatorSource({self.split}, {self.subjects} subjects, seed {self.seed})"
 
 
 class ShardSource:
@@ -36,7 +134,11 @@ class ShardSource:
 
     def __getitem__(self, position: int) -> records.Record:
         path, name = self._index[position]
-        return records.read(records.node(self._open(path), name), f"{path}, record {name}")
+        return records.read(self._open(path), name)
+
+    def stored(self, position: int) -> records.Stored:
+        path, name = self._index[position]
+        return records.stored(records.node(self._open(path), name), f"{path}, record {name}")
 
     def __repr__(self) -> str:  # grain names the data set by it
         return f"ShardSource({self.folder}, {self.split}, {len(self)} records)"
@@ -58,13 +160,10 @@ class ShardSource:
 
 def _index(folder: Path, split: str) -> list[tuple[Path, str]]:
     """Where every record of a split lies, by sample id."""
-    shards = sorted(folder.glob("[!.]*.h5"))  # a name with a dot is a file that a crash left unfinished
-    if not shards:
-        raise InputError(f"{folder}: no shards (*.h5); make them with launch/prepare_data.py --input=RAW... --output={folder}")
     found: dict[str, Path] = {}
-    for path in shards:
+    for path in shard_paths(folder):
         with records.open_shard(path) as file:
-            for name in _names(file, path):
+            for name in records.names(file):
                 where = f"{path}, record {name}"
                 if split not in ("all", records.read_card(records.node(file, name), where)["split"]):
                     continue
@@ -75,11 +174,4 @@ def _index(folder: Path, split: str) -> list[tuple[Path, str]]:
         raise InputError(
             f"{folder}: no records for {split!r}; give launch/prepare_data.py more subjects, or --split_by=series if there is only one"
         )
-    return [(found[name], name) for name in sorted(found)]
-
-
-def _names(file: h5py.File, path: Path) -> list[str]:
-    try:
-        return [str(name) for name in file]
-    except records.DAMAGE as error:
-        raise InputError(records.damaged(str(path), error)) from error
+    return [(found[name], name) for name in sorted(found, key=int)]
