@@ -10,7 +10,7 @@ from data_pipeline.simulator.view import View
 
 WATER_HZ_PER_T = 42.577e6
 FAT_SHIFT_PPM = -3.45
-INFLOW = 2.2  # fresh spins that enter the slice carry more than the steady state
+INFLOW = 2.0  # fresh spins that enter the slice carry more than the steady state
 
 
 class Tissue(NamedTuple):

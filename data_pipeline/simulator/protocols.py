@@ -6,18 +6,19 @@ MPRAGE stands in for the row that the paper labels with turbo spin echo, TE 7.2 
 
 from data_pipeline.simulator.subject import Settings
 
-_CINE = Settings(matrix=(144, 256), frames=30, coils=16, calibration_lines=48, fov_mm=(270.0, 360.0), zoom=(0.7, 1.15))
+_CINE = Settings(matrix=(144, 256), frames=30, coils=16, calibration_lines=48, fov_mm=(270.0, 360.0), zoom=(0.7, 1.15),
+                 signal_snr=(120.0, 600.0))  # fmt: skip
 _AT_1_5_T = {"field_strength": 1.5, "coils": 16}
 _FIRST_PASS = {
     "kind": "perfusion", "matrix": (108, 256), "frames": 60, "slices": 3, "slice_mm": 20.0, "acceleration": 4, "calibration_lines": 36,
-    "fov_mm": (270.0, 360.0), "zoom": (0.85, 1.1), "tr_ms": 2.5, "frame_ms": 80.0, "signal_snr": (40.0, 120.0),
+    "fov_mm": (270.0, 360.0), "zoom": (0.85, 1.1), "tr_ms": 2.5, "frame_ms": 80.0, "signal_snr": (70.0, 350.0),
 } | _AT_1_5_T  # fmt: skip
 
 TABLE_1 = {
     "retro_cine": _CINE,
     "realtime_cine": Settings(
         kind="realtime_cine", matrix=(110, 192), frames=60, acceleration=5, calibration_lines=40, sampling="interleaved",
-        fov_mm=(270.0, 360.0), zoom=(0.85, 1.1), tr_ms=2.27, frame_ms=39.0, signal_snr=(40.0, 120.0), **_AT_1_5_T,
+        fov_mm=(270.0, 360.0), zoom=(0.85, 1.1), tr_ms=2.27, frame_ms=39.0, signal_snr=(70.0, 350.0), **_AT_1_5_T,
     ),
     "perfusion_stress": Settings(**_FIRST_PASS, stress=True),
     "perfusion_rest": Settings(**_FIRST_PASS),

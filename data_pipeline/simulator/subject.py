@@ -67,7 +67,7 @@ class Settings:
     signal_snr: tuple[float, float] = (60.0, 200.0)
     field_strength: float = 3.0
     fov_mm: tuple[float, float] = (285.0, 380.0)
-    zoom: tuple[float, float] = (0.55, 1.0)
+    zoom: tuple[float, float] = (0.6, 1.2)
     fine: int = 3
     flip_deg: float = 50.0
     tr_ms: float = 2.97
@@ -172,7 +172,7 @@ def draw_card(rng: np.random.Generator, settings: Settings) -> dict:
         "breaths_per_second": uniform(0.2, 0.35),
         "breath_rest": int(rng.integers(2, 4)),
         # scanner
-        "softness_mm": uniform(0.8, 2.4),
+        "softness_mm": uniform(1.0, 4.0),
         "band": bool(rng.random() < 0.15),
     }
 
