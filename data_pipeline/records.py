@@ -23,9 +23,10 @@ SPLITS = ("train", "validation", "test")
 
 Storage = Literal["complex64", "float16"]
 STORAGES = ("complex64", "float16")
+FIELDS = ("sample_id", "image", "gmaps", "card")
 CARD = {"sample_id": int, "native_noise": float, "subject": str, "split": str, "metadata": dict}
 # the largest stored float16 lies below 2**15, where they end at 2**16; 2**-exponent has to be a float32 too
-LARGEST_LOG2, LEAST_EXPONENT = 15, -100
+LARGEST_LOG2, LEAST_EXPONENT = 15, -126
 # frames, lines and columns of a chunk: a patch of 16 x 64 x 64 then reads a fifth of a series
 CHUNK = (8, 32, 32)
 
@@ -137,21 +138,48 @@ def to_fields(record: Record, storage: Storage = "complex64") -> dict[str, Any]:
 
 
 def of_fields(fields: Mapping[str, Any], where: str) -> Record:
-    """The record that `to_fields` was given, or the part of it that the arrays hold; checked, its image complex64.
+    """The record that `to_fields` was given, checked; its image is complex64.
 
     Raises:
       InputError: naming `where`, if a field is missing, is of another kind, or has unusable values.
     """
-    missing = [name for name in ("sample_id", "image", "gmaps", "card") if name not in fields]
-    if missing:
-        raise InputError(damaged(where, f"{missing[0]} is missing"))
-    card, exponent = parse_card(fields["card"], fields["sample_id"], where)
-    image, gmaps = fields["image"], fields["gmaps"]
+    return in_parts(fields, where).read(WHOLE)
+
+
+def in_parts(fields: Mapping[str, Any], where: str) -> Stored:
+    """The record of fields whose arrays, numpy's or HDF5's, are cut before they are read or converted.
+
+    Raises:
+      InputError: as `of_fields`, some only when reading.
+    """
+    try:
+        missing = [name for name in FIELDS if name not in fields]
+        if missing:
+            raise KeyError(f"{missing[0]} is missing")
+        image, gmaps, sample_id = fields["image"], fields["gmaps"], int(fields["sample_id"])
+        t, h, w = image.shape[:3]
+        if gmaps.shape[1:] != (h, w):  # parts of them could fit all the same
+            raise ValueError(f"image {image.shape} and gmaps {gmaps.shape} do not fit: need [T, H, W] and [R, H, W]")
+    except DAMAGE as error:
+        raise InputError(damaged(where, error)) from error
+
+    def read(region: Region) -> Record:
+        try:
+            part, maps = image[region], gmaps[:, *region[1:]]
+        except DAMAGE as error:
+            raise InputError(damaged(where, error)) from error
+        return _record(sample_id, part, maps, fields["card"], where)
+
+    return Stored(sample_id, (t, h, w), read)
+
+
+def _record(sample_id: int, image: np.ndarray, gmaps: np.ndarray, text: str | bytes, where: str) -> Record:
+    card, exponent = parse_card(text, sample_id, where)
+    parts = _parts(image) if image.dtype == np.complex64 else image
     stored = np.float32 if exponent is None else np.float16
-    if image.dtype != stored or image.ndim != 4 or image.shape[-1] != 2 or gmaps.dtype != np.float32:
-        found = f"image is {image.dtype} {image.shape}, gmaps {gmaps.dtype}"
-        raise InputError(damaged(where, f"{found}; need {stored.__name__} [T, H, W, 2] and float32"))
-    parts = np.ascontiguousarray(image, np.float32)
+    if parts.dtype != stored or parts.ndim != 4 or parts.shape[-1] != 2 or gmaps.dtype != np.float32:
+        raise InputError(damaged(where, f"image is {image.dtype} {image.shape}, gmaps {gmaps.dtype}"))
+    parts = np.ascontiguousarray(parts, np.float32)
     if exponent is not None:
         parts *= np.float32(2.0**exponent)
     record = Record(image=parts.view(np.complex64)[..., 0], gmaps=gmaps, **card)
@@ -166,10 +194,10 @@ def parse_card(text: str | bytes, sample_id: int, where: str) -> tuple[dict[str,
       InputError: naming `where`, if they are not as `to_fields` wrote them.
     """
     try:
-        card = json.loads(text)
-        exponent = card.pop("exponent", None)
-    except (ValueError, AttributeError) as error:
-        raise InputError(damaged(where, f"its card is not JSON: {error}")) from error
+        card = dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise InputError(damaged(where, f"its card is not a JSON object: {error}")) from error
+    exponent = card.pop("exponent", None)
     wrong = [name for name in CARD.keys() | card.keys() if not isinstance(card.get(name), CARD.get(name, ()))]
     if wrong:
         raise InputError(damaged(where, f"its {min(wrong)} is {card.get(min(wrong))!r}"))
@@ -232,25 +260,13 @@ def stored(group: Any, where: str) -> Stored:
       InputError: naming `where`, here or when reading, if a checksum does not match, a field is missing or a value is unusable.
     """
     try:
-        missing = [name for name in ("card", "image", "gmaps") if name not in group]
-        if missing:
-            raise KeyError(f"{missing[0]} is missing")
-        sample_id, image, gmaps, card = _sample_id(group), group["image"], group["gmaps"], group["card"]
-        t, h, w = image.shape[:3]
-        if gmaps.shape[1:] != (h, w):  # parts of both could fit all the same
-            raise ValueError(f"image {image.shape} and gmaps {gmaps.shape} do not fit: need [T, H, W] and [R, H, W]")
+        fields: dict[str, Any] = {name: group[name] for name in FIELDS if name in group}
+        fields["sample_id"] = _sample_id(group)
+        if "card" in fields:
+            fields["card"] = fields["card"][()].tobytes()
     except DAMAGE as error:
         raise InputError(damaged(where, error)) from error
-
-    def read(region: Region) -> Record:
-        try:
-            part = image[region]
-            fields = {"sample_id": sample_id, "gmaps": gmaps[:, *region[1:]], "card": card[()].tobytes()}
-        except DAMAGE as error:
-            raise InputError(damaged(where, error)) from error
-        return of_fields(fields | {"image": _parts(part) if part.dtype == np.complex64 else part}, where)
-
-    return Stored(sample_id, (t, h, w), read)
+    return in_parts(fields, where)
 
 
 def read_card(group: Any, where: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ MOST_OPEN = 32  # shards that one thread holds open
 SHARDS = "[!.]*.h5"  # a name that starts with a dot is a file that a crash left unfinished
 TFDS_INFO = "dataset_info.json"
 # simulated subjects of the three splits are numbered apart, so that no setting of one can reach into another
-FIRST_SUBJECT = {"train": 0, "validation": 10_000_000, "test": 20_000_000}
+MOST_SUBJECTS = 10_000_000
+FIRST_SUBJECT = {split: number * MOST_SUBJECTS for number, split in enumerate(records.SPLITS)}
 
 
 class Source(Protocol):
@@ -87,15 +88,16 @@ def shard_paths(folder: Path) -> list[Path]:
 class SimulatorSource:
     """Records that are simulated when they are asked for: training data without a file, each 0.5 s or less of one core.
 
-    Record i is of subject `first + i`, its sample id too; `first` sets the subjects of a split apart from those of the others.
-    Pickles, so worker processes can simulate.
+    Record i is of subject FIRST_SUBJECT[split] + i, which is its sample id too. It pickles, so worker processes can simulate.
+
+    Raises:
+      InputError: for an unknown split or a number of subjects that would reach into another split.
     """
 
     def __init__(self, settings: "simulator.Settings", *, seed: int, subjects: int, split: str = "train") -> None:
-        if split not in records.SPLITS or subjects < 1:
-            raise InputError(
-                f"{subjects} simulated subjects of split {split!r}: need 1 or more, of {', '.join(records.SPLITS)}"
-            )
+        if split not in records.SPLITS or not 1 <= subjects <= MOST_SUBJECTS:
+            allowed = f"need 1 to {MOST_SUBJECTS}, of {', '.join(records.SPLITS)}"
+            raise InputError(f"{subjects} simulated subjects of split {split!r}: {allowed}")
         self.settings, self.seed, self.subjects, self.split = settings, seed, subjects, split
 
     def __len__(self) -> int:
