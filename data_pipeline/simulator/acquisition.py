@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_pipeline.simulator import coils as receive
-from data_pipeline.simulator import sampling
+from data_pipeline.simulator import object_phase, sampling
 from data_pipeline.simulator.encoding import encode, with_noise
 from data_pipeline.simulator.fourier import resize
 from data_pipeline.simulator.receiver import Receiver, combination_weights, draw_receiver, receiver_filter
 from data_pipeline.simulator.subject import Settings
-from data_pipeline.simulator.texture import power_law
 from snraware_jax.errors import InputError
 from snraware_jax.formats.scan import RawScan
 
@@ -74,10 +73,11 @@ def acquire(
     receiver = receiver or draw_receiver(receiver_rng, maps, lossy(series[:1], matrix), settings)
     acquired = sampling.acquired_lines(settings, len(series))
     weights = combination_weights(maps, receiver.covariance)
+    del maps  # of a volume as large as its k-space
     samples = encode(series, coil_maps, weights, acquired, settings)
     if scale is None:
         scale = draw_peak(signal_rng, settings) / float(np.percentile(np.abs(samples.truth), 99.5))
-    samples = samples.scaled(scale)
+    samples.scale(scale)
     noisy, noise_free, calibration = with_noise(samples, acquired, receiver.covariance, noise_rng, settings)
     block, wide, echo = sampling.calibration_block(settings), noisy.shape[-1], sampling.echo_samples(settings)
     scan = RawScan(
@@ -106,7 +106,9 @@ def draw_peak(rng: np.random.Generator, settings: Settings) -> float:
 
 def _check(series: np.ndarray, matrix: tuple[int, ...], settings: Settings, name: str) -> None:
     if series.ndim != 1 + len(matrix) or any(n < m for n, m in zip(series.shape[1:], matrix, strict=True)):
-        raise InputError(f"{name}: object of {series.shape[1:]} is coarser than the matrix {matrix}: use a finer one")
+        raise InputError(
+            f"{name}: object of {series.shape[1:]} is coarser than the matrix {matrix} or has other axes: use a finer one"
+        )
     if not series[0].any():
         raise InputError(f"{name}: the object is zero everywhere: nothing to scan")
     if settings.sampling == "interleaved" and len(series) < sampling.factors(settings)[-1]:
@@ -117,7 +119,7 @@ def _check(series: np.ndarray, matrix: tuple[int, ...], settings: Settings, name
 
 
 def lossy(series: np.ndarray, matrix: tuple[int, ...]) -> np.ndarray:
-    """Weight of the lossy tissue at the pixels of an object `[1, (D,) H, W]`: its brightness, bright fat and blood no more than muscle."""
+    """Weight of the lossy tissue at the pixels of an object `[1, (D,) H, W]`: its brightness, that of fat and blood capped."""
     body = np.abs(resize(series, matrix)[0])
     return np.minimum(body, np.median(body[body > body.mean() / 4]))
 
@@ -137,7 +139,7 @@ def from_magnitude(images: np.ndarray, settings: Settings, rng: np.random.Genera
     if images.ndim != 3 or np.iscomplexobj(images) or np.min(images) < 0:
         raise InputError(f"{name}: expected non-negative magnitudes [T, H, W], got {images.dtype} of shape {images.shape}")
     phase_rng, coil_rng, scan_rng = rng.spawn(3)
-    phase = smooth_phase(phase_rng, images.shape[0], images.shape[1:])
+    phase = object_phase.still(phase_rng, images.shape[1:]) + object_phase.moving(phase_rng, len(images), images.shape[1:])
     fov_y, fov_x = settings.fov_mm
     rows, columns = grid_mm((40, 48), settings.fov_mm)
     tilt = coil_rng.normal(0, 0.3, 2)
@@ -154,16 +156,3 @@ def grid_mm(shape: tuple[int, int], fov_mm: tuple[float, float]) -> tuple[np.nda
     axes = [((np.arange(n) - n // 2) * (fov / n)).astype(np.float32) for n, fov in zip(shape, fov_mm, strict=True)]
     down, across = np.meshgrid(*axes, indexing="ij")
     return down, across
-
-
-def smooth_phase(rng: np.random.Generator, frames: int, shape: tuple[int, int]) -> np.ndarray:
-    """Object phase in radians, `[T, H, W]` float32: a cubic polynomial over the image, and a small part that varies in time."""
-    y, x = np.meshgrid(np.linspace(-1, 1, shape[0]), np.linspace(-1, 1, shape[1]), indexing="ij")
-    monomials = np.stack([x**i * y**j for i in range(4) for j in range(4 - i)])
-    degree = np.array([i + j for i in range(4) for j in range(4 - i)])
-    still = np.tensordot(rng.normal(0, 1, len(degree)) * np.where(degree, 1.2 / np.maximum(degree, 1), np.pi), monomials, 1)
-    still = still + 0.25 * power_law(rng, shape, 3.0)
-    time = 2 * np.pi * np.arange(frames) / frames
-    beat = np.stack([np.cos(time), np.sin(time), np.cos(2 * time), np.sin(2 * time)], axis=1)
-    moving = beat @ np.tensordot(rng.normal(0, 0.05, (4, len(degree))), monomials, 1).reshape(4, -1)
-    return (still + moving.reshape(frames, *shape)).astype(np.float32)

@@ -153,11 +153,11 @@ def resample(coil_maps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Smooth maps `[C, (d,) h, w]` on another grid of the same field of view, both with their centre at N//2; cubic splines."""
     for axis, new in enumerate(shape, 1):
         old = coil_maps.shape[axis]
-        if old == new:
-            continue
-        place = np.clip((np.arange(new) - new // 2) * (old / new) + old // 2, 0, old - 1)
-        coil_maps = make_interp_spline(np.arange(old), coil_maps, k=min(3, old - 1), axis=axis)(place).astype(np.complex64)
-    return coil_maps
+        if old != new:
+            place = np.clip((np.arange(new) - new // 2) * (old / new) + old // 2, 0, old - 1)
+            weights = make_interp_spline(np.arange(old), np.eye(old), k=min(3, old - 1))(place).astype(coil_maps.dtype)
+            coil_maps = np.moveaxis(np.tensordot(weights, coil_maps, (1, axis)), 0, axis)
+    return np.ascontiguousarray(coil_maps)
 
 
 def _rows(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, float]:
@@ -174,4 +174,8 @@ def _jittered(rng: np.random.Generator, centres: np.ndarray, normals: np.ndarray
     count = len(radii)
     centres = centres + rng.normal(0, 6, (count, 3)) + [0, 0, rng.uniform(-30, 30)]
     normals = normals / np.linalg.norm(normals, axis=1, keepdims=True) + rng.normal(0, 0.08, (count, 3))
-    return centres, normals / np.linalg.norm(normals, axis=1, keepdims=True), np.clip(radii * rng.normal(1, 0.05, count), 30, 75)
+    return (
+        centres,
+        normals / np.linalg.norm(normals, axis=1, keepdims=True),
+        np.clip(radii * rng.normal(1, 0.05, count), 30, 75),
+    )

@@ -17,9 +17,7 @@ from data_pipeline.simulator.subject import Settings
 
 THREADS = 2  # numpy and scipy let go of the interpreter; the result does not depend on it
 LINES_AT_ONCE = 64  # of noise, each lot from a generator of its own: part of what a seed means
-MARGIN = (
-    1.25  # of the grid over the matrix on which coils and object are multiplied: the product does not alias into the matrix
-)
+MAP_CYCLES = 32  # over the field of view, of the finest structure of coil maps that matters
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,12 +36,11 @@ class Samples(NamedTuple):
     calibration: np.ndarray | None
     truth: np.ndarray
 
-    def scaled(self, factor: float) -> "Samples":
-        """The samples of an object `factor` times as bright, in place."""
+    def scale(self, factor: float) -> None:
+        """Makes the object `factor` times as bright, in place."""
         for part in self:
             if part is not None:
                 part *= np.float32(factor)
-        return self
 
 
 def encode(series: np.ndarray, coil_maps: np.ndarray, weights: np.ndarray, acquired: np.ndarray, settings: Settings) -> Samples:
@@ -57,13 +54,10 @@ def encode(series: np.ndarray, coil_maps: np.ndarray, weights: np.ndarray, acqui
     """
     lines, kx, wide = sampling.lines(settings), settings.matrix[1], settings.oversampling * settings.matrix[1]
     block = sampling.calibration_block(settings)
-    grid = tuple(
-        min(n, int(fft.next_fast_len(math.ceil(MARGIN * m)))) for n, m in zip(series.shape[1:], (*lines, kx), strict=True)
-    )
+    grid = product_grid(series.shape[1:], (*lines, kx))
     picture = resize(series, grid) * np.float32(math.sqrt(math.prod(lines) * kx / math.prod(grid)))
-    readouts = partial(
-        _readouts, pad=settings.oversampling * grid[-1], wide=wide, missing=wide - sampling.echo_samples(settings)
-    )
+    missing = wide - sampling.echo_samples(settings)
+    readouts = partial(_readouts, pad=settings.oversampling * grid[-1], wide=wide, missing=missing)
     coils = len(coil_maps)
     imaging = np.empty((coils, np.count_nonzero(acquired), wide), np.complex64)
     calibration = None if block is None else np.empty((coils, *(s.stop - s.start for s in block), wide), np.complex64)
@@ -88,8 +82,9 @@ def encode(series: np.ndarray, coil_maps: np.ndarray, weights: np.ndarray, acqui
 
 
 def product_grid(shape: Sequence[int], matrix: Sequence[int]) -> tuple[int, ...]:
-    """Grid on which an object on a grid `shape` is multiplied with the smooth coils: some `MARGIN` times the matrix."""
-    return tuple(min(n, int(fft.next_fast_len(math.ceil(MARGIN * m)))) for n, m in zip(shape, matrix, strict=True))
+    """Grid on which an object on a grid `shape` is multiplied with coil maps: their product does not alias into the matrix."""
+    fast = lambda size: int(fft.next_fast_len(size))  # pyright: ignore[reportArgumentType] (an int, whatever the stub says)
+    return tuple(min(n, fast(m + 2 * MAP_CYCLES)) for n, m in zip(shape, matrix, strict=True))
 
 
 def with_noise(
@@ -107,23 +102,24 @@ def with_noise(
     shape = (len(acquired), coils, *acquired.shape[1:], wide)
     noisy, noise_free = np.zeros(shape, np.complex64), np.zeros(shape, np.complex64)
     frame, *line = np.nonzero(acquired)
-    sampled = np.arange(wide) >= wide - sampling.echo_samples(settings)
+    missing = wide - sampling.echo_samples(settings)
     calibration_rng, *lots = rng.spawn(1 + math.ceil(count / LINES_AT_ONCE))
+
+    def noised(clean: np.ndarray, lot: np.random.Generator) -> np.ndarray:
+        noise = coloured_noise(lot, clean.shape, covariance)
+        noise += clean
+        noise[..., :missing] = 0
+        return noise
 
     def fill(lot: int) -> None:
         here = slice(lot * LINES_AT_ONCE, min((lot + 1) * LINES_AT_ONCE, count))
         place = (frame[here], slice(None), *(q[here] for q in line))
-        clean = samples.imaging[:, here]
-        noise_free[place] = clean.swapaxes(0, 1)
-        noise = coloured_noise(lots[lot], clean.shape, covariance)
-        noisy[place] = np.multiply(np.add(noise, clean, out=noise), sampled, out=noise).swapaxes(0, 1)
+        noise_free[place] = samples.imaging[:, here].swapaxes(0, 1)
+        noisy[place] = noised(samples.imaging[:, here], lots[lot]).swapaxes(0, 1)
 
     for _ in in_threads(fill, range(len(lots))):
         pass
-    calibration = samples.calibration
-    if calibration is not None:
-        calibration = (calibration + coloured_noise(calibration_rng, calibration.shape, covariance)) * sampled
-    return noisy, noise_free, calibration
+    return noisy, noise_free, None if samples.calibration is None else noised(samples.calibration, calibration_rng)
 
 
 def in_threads(step: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -26,11 +26,11 @@ def transform(
     axis %= x.ndim
     total = pad or x.shape[axis]
     kept = keep or total
-    origin = x.shape[axis] // 2 if origin is None else origin
-    result = (fft.ifft if inverse else fft.fft)(x, n=total, axis=axis, norm="ortho")
+    zero = x.shape[axis] // 2 if origin is None else origin
+    result = np.asarray((fft.ifft if inverse else fft.fft)(x, n=total, axis=axis, norm="ortho"))
     frequency = np.arange(kept) - kept // 2
     # the turn of an origin in the middle replaces the shift of the input
-    turn = np.exp((-2j if inverse else 2j) * np.pi * (frequency * origin % total) / total).astype(result.dtype)
+    turn = np.exp((-2j if inverse else 2j) * np.pi * (frequency * zero % total) / total).astype(result.dtype)
     turn = np.expand_dims(turn, tuple(range(1, x.ndim - axis)))
     below = kept // 2
     kept_samples = np.empty((*result.shape[:axis], kept, *result.shape[axis + 1 :]), result.dtype)

@@ -83,7 +83,7 @@ def coloured_noise(rng: np.random.Generator, shape: tuple[int, ...], covariance:
 
 
 def receiver_filter(wide: int) -> np.ndarray:
-    """Gain of the anti-alias filter over the oversampled field of view, float32: 1 in the central half, falling to 0.39 at the edges."""
+    """Gain of the anti-alias filter over the oversampled field of view: 1 in the central half, falling to 0.39 at the edges."""
     position = np.abs(np.arange(wide) - wide // 2) / (wide / 2)
     return (1 - (1 - EDGE_GAIN) * np.clip(2 * position - 1, 0, 1) ** EDGE_POWER).astype(np.float32)
 
@@ -112,8 +112,13 @@ def combination_weights(coil_maps: np.ndarray, covariance: np.ndarray) -> np.nda
       `[C, ...]` complex64.
     """
     unit = whitened(coil_maps, covariance)
-    unit /= np.sqrt(np.sum(unit.real**2 + unit.imag**2, axis=0))
+    unit /= root_sum_of_squares(unit)
     return np.tensordot(_whitening(covariance).T, unit.conj(), 1)
+
+
+def root_sum_of_squares(maps: np.ndarray) -> np.ndarray:
+    """|c| of maps `[C, ...]`, `[...]` float32."""
+    return np.sqrt(np.sum(np.abs(maps) ** 2, axis=0))
 
 
 def _whitening(covariance: np.ndarray) -> np.ndarray:

@@ -13,11 +13,10 @@ from data_pipeline.simulator import sampling
 from data_pipeline.simulator.acquisition import draw_peak, lossy
 from data_pipeline.simulator.encoding import product_grid
 from data_pipeline.simulator.fourier import resize, transform
-from data_pipeline.simulator.receiver import draw_covariance, whitened
+from data_pipeline.simulator.receiver import draw_covariance, root_sum_of_squares, whitened
 from data_pipeline.simulator.subject import Settings
 from snraware_jax.recon import grappa
 from snraware_jax.recon.coils import inati, low_resolution_images
-
 
 Box = tuple[slice, slice]
 
@@ -78,7 +77,7 @@ def clean_sample(
 
 
 def band_limited(still: np.ndarray, box: Box, moving: np.ndarray, weight: np.ndarray, matrix: tuple[int, int]) -> np.ndarray:
-    """Pictures times a real weight `[H, W]`, cut to the k-space of a matrix: `[T, ky, kx]` complex64; only the box is transformed anew."""
+    """Pictures times a real weight `[H, W]`, cut to the k-space of a matrix, `[T, ky, kx]`; only the box is transformed every time."""
     rest = still * weight
     rest[box] = 0
     kspace = transform(transform(rest, -1, keep=matrix[1]), -2, keep=matrix[0])
@@ -102,11 +101,6 @@ def calibration_lines(
     lines *= np.float32(math.sqrt(math.prod(matrix) / math.prod(grid)))
     noise = rng.standard_normal((*lines.shape[:-1], 2 * lines.shape[-1]), dtype=np.float32).view(np.complex64)
     return lines + noise, block.start
-
-
-def root_sum_of_squares(maps: np.ndarray) -> np.ndarray:
-    """|c| of `[C, ...]`, float32."""
-    return np.sqrt(np.sum(maps.real**2 + maps.imag**2, axis=0))
 
 
 @partial(jax.jit, static_argnames=("start", "grid"))

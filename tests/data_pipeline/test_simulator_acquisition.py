@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data_pipeline.simulator import Settings, acquire, acquisition, coils, contrast, fourier, from_magnitude
+from data_pipeline.simulator import Settings, acquire, acquisition, coils, contrast, encoding, fourier, from_magnitude, sampling
 from snraware_jax.errors import InputError
 from snraware_jax.recon import chain
 
@@ -116,7 +116,7 @@ def test_truth_is_the_object_times_the_sum_of_squares():
     settings = dataclasses.replace(SETTINGS, frames=1)
     _, maps = plane(settings)
     down, across = acquisition.grid_mm((120, 144), settings.fov_mm)
-    smooth = np.exp(-(down**2 + across**2) / 60**2)[None].astype(np.complex64)
+    smooth = np.exp(-(down**2 + across**2) / 45**2)[None].astype(np.complex64)
     acquired = acquire(smooth, maps, settings, np.random.default_rng(3), "blob")
     truth = np.abs(acquired.truth[0])
     white_maps = np.einsum("cd,dyx->cyx", whitening(acquired.scan), coils.resample(maps, settings.matrix))
@@ -148,9 +148,14 @@ SAMPLING = {
     "partial Fourier": {"acceleration": 3, "partial_fourier": 0.7},
     "asymmetric echo": {"acceleration": 3, "echo": 0.75},
     "volume": {
-        "kind": "mprage", "matrix": (23, 25), "partitions": 15, "frames": 1, "coils": 4, "acceleration": (2, 2), "calibration_lines": 15,
+        "kind": "mprage",
+        "matrix": (23, 25),
+        "partitions": 15,
+        "coils": 4,
+        "acceleration": (2, 2),
+        "calibration_lines": 15,
     },
-}  # fmt: skip
+}
 
 
 def volume(settings: Settings, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -184,6 +189,66 @@ def test_every_sampling_comes_out_of_the_chain_in_snr_units(kind):
         assert np.vdot(found[body], truth[body]) / np.sum(truth[body] ** 2) == pytest.approx(1, abs=0.05)
 
 
+def test_interleaved_lines_move_by_one_and_frames_calibrate_themselves():
+    settings = dataclasses.replace(SETTINGS, acceleration=5, sampling="interleaved", frames=7)
+    acquired = sampling.acquired_lines(settings, 7)
+    np.testing.assert_array_equal(acquired[1:, 1:], acquired[:-1, :-1])
+    assert acquired[0, 20]
+    np.testing.assert_array_equal(acquired[:5].sum(axis=0), 1)
+    scan = acquire(*plane(settings), settings, np.random.default_rng(0), "disc").scan
+    assert (scan.calibration, scan.calibration_start) == (None, None)
+
+
+@pytest.mark.parametrize("matrix", [(40, 48), (39, 47)], ids=["even", "odd"])
+def test_a_part_of_kspace_is_missing_before_dc(matrix):
+    settings = dataclasses.replace(SETTINGS, matrix=matrix, partial_fourier=0.7, echo=0.8, acceleration=1)
+    acquired = acquire(*plane(settings), settings, np.random.default_rng(0), "disc")
+    scan, (ky, wide) = acquired.scan, acquired.scan.kspace.shape[-2:]
+    lines, echo = int(np.ceil(0.7 * ky)), int(np.ceil(0.8 * wide))
+    assert scan.echo_samples == echo
+    held = np.broadcast_to((np.arange(ky) >= ky - lines)[:, None] & (np.arange(wide) >= wide - echo), scan.kspace.shape)
+    np.testing.assert_array_equal(scan.kspace != 0, held)
+    np.testing.assert_array_equal(acquired.noise_free[~held], 0)
+    np.testing.assert_array_equal(scan.calibration[..., : wide - echo], 0)
+    assert scan.calibration.shape[1] == 24
+
+
+def test_slices_of_a_study_share_receivers_and_scale():
+    images, maps = plane(SETTINGS)
+    first = acquire(images, maps, SETTINGS, np.random.default_rng(0), "first")
+    second = acquire(0.5 * images, maps, SETTINGS, np.random.default_rng(1), "second", None, first.receiver, first.scale)
+    np.testing.assert_array_equal(second.scan.noise, first.scan.noise)
+    np.testing.assert_allclose(second.truth, 0.5 * first.truth, atol=1e-4 * np.abs(first.truth).max())
+    noise = [one.scan.kspace - one.noise_free for one in (first, second)]
+    assert abs(np.vdot(*noise)) < 0.01 * np.linalg.norm(noise[0]) * np.linalg.norm(noise[1])
+    assert noise[1].std() == pytest.approx(noise[0].std(), rel=0.02)
+
+
+def test_the_same_bytes_come_from_any_number_of_threads(monkeypatch):
+    picture = plane(SETTINGS)
+    made = []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(encoding, "THREADS", threads)
+        acquired = acquire(*picture, SETTINGS, np.random.default_rng(0), "disc")
+        made.append([part.tobytes() for part in (acquired.scan.kspace, acquired.scan.calibration, acquired.truth)])
+    assert made[0] == made[1] == made[2]
+
+
+def test_the_grid_of_the_product_hardly_matters(monkeypatch):
+    images, maps = plane(SETTINGS)
+    found = acquire(images, maps, SETTINGS, np.random.default_rng(0), "disc", scale=1.0).truth
+    monkeypatch.setattr(encoding, "MAP_CYCLES", 1000)
+    exact = acquire(images, maps, SETTINGS, np.random.default_rng(0), "disc", scale=1.0).truth
+    assert np.linalg.norm(found - exact) < 0.003 * np.linalg.norm(exact)
+
+
+def test_a_piece_of_an_image_keeps_its_place():
+    x = np.random.default_rng(0).standard_normal((2, 30)) + 0j
+    piece = np.where((np.arange(30) >= 19) & (np.arange(30) < 26), x, 0)
+    found = fourier.transform(x[:, 19:26], 1, pad=30, keep=11, origin=15 - 19)
+    np.testing.assert_allclose(found, fourier.transform(piece, 1, keep=11), atol=1e-12)
+
+
 @pytest.mark.parametrize(("pad", "keep"), [(None, None), (20, 9), (21, 10), (13, 12)])
 @pytest.mark.parametrize("size", [12, 13], ids=["even", "odd"])
 def test_transform_pads_and_keeps_around_the_centre(size, pad, keep):
@@ -199,6 +264,24 @@ def test_an_object_coarser_than_the_matrix_is_refused():
     images, maps = plane(SETTINGS)
     with pytest.raises(InputError, match="use a finer one"):
         acquire(images[:, ::6, ::6], maps, SETTINGS, np.random.default_rng(0), "coarse")
+
+
+def test_too_few_interleaved_frames_are_refused():
+    settings = dataclasses.replace(SETTINGS, acceleration=5, sampling="interleaved")
+    with pytest.raises(InputError, match="4 frames of interleaved lines.*simulate 5"):
+        acquire(*plane(settings), settings, np.random.default_rng(0), "short")
+
+
+def test_an_empty_object_is_refused():
+    images, maps = plane(SETTINGS)
+    with pytest.raises(InputError, match="nothing to scan"):
+        acquire(0 * images, maps, SETTINGS, np.random.default_rng(0), "empty")
+
+
+def test_magnitudes_are_no_volume():
+    settings = dataclasses.replace(SETTINGS, kind="mprage", acceleration=(2, 1))
+    with pytest.raises(InputError, match="another kind than mprage"):
+        from_magnitude(np.ones((2, 64, 64)), settings, np.random.default_rng(0), "volume")
 
 
 def test_negative_magnitudes_are_refused():
