@@ -1,49 +1,233 @@
-"""From scans to training records: reconstruct, take the g-maps, assign a split, write shards."""
+"""From scans to training records: plan, make the shards, tell what failed; and records of simulated scans."""
 
-import hashlib
-import zipfile
-import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+import contextlib
+import fcntl
+import itertools
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import h5py
-import numpy as np
-
-from data_pipeline import records, simulator
-from data_pipeline.records import Record
+from data_pipeline import prepare_inputs, prepare_plan, prepare_shards, records, simulator
+from data_pipeline.prepare_inputs import Input, record_of_simulation
+from data_pipeline.prepare_plan import RECORDS_PER_SHARD, Plan, write_json
+from data_pipeline.prepare_shards import Failure, Task
+from data_pipeline.records import SPLITS, Storage
+from snraware_jax import files
 from snraware_jax.errors import InputError
-from snraware_jax.formats import mrd
-from snraware_jax.formats.scan import RawScan
 from snraware_jax.progress import Progress
-from snraware_jax.recon import chain, grappa
 
-RECORDS_PER_SHARD = 16
 # simulated subjects of the three splits are numbered apart, so that no setting of one can reach into another
 FIRST_SUBJECT = {"train": 0, "validation": 10_000_000, "test": 20_000_000}
 
+SHARDS = "[!.]*.h5"
 
-def record_of_scan(scan: RawScan, *, sample_id: int, subject: str, split: str) -> Record:
-    """A measured scan as a record: its SNR-unit reconstruction, whose own noise is 1."""
-    if scan.kspace.ndim == 5:
-        raise InputError(f"{scan.name} is a volume; training records of volumes are not supported yet: leave it out.")
-    series = chain.reconstruct(scan, grappa.ACCELERATIONS)
-    return Record(sample_id, series.image, series.g_maps, 1.0, subject, split, {"source": scan.name, **series.metadata})
+Format = Literal["hdf5", "tfds"]
+Engine = Literal["local", "beam"]
 
 
-def record_of_simulation(
-    scan: RawScan, noise_free: np.ndarray, *, sample_id: int, subject: str, split: str, metadata: dict
-) -> Record:
-    """A simulated scan as a record: its noise-free k-space through the chain that the noisy scan calibrates, noise 0.
+@dataclass(frozen=True)
+class Prepared:
+    """What a preparation made: the number of records by split, and the series that failed."""
 
-    Whitening, coil maps and unmixing are estimated from the noisy scan, as for a measured one.
+    counts: dict[str, int]
+    failures: tuple[Failure, ...]
+
+
+def prepare(
+    inputs: Sequence[Path],
+    output: Path,
+    *,
+    split_by: str,
+    seed: int,
+    settings: simulator.Settings,
+    splits: Path | None = None,
+    storage: Storage = "complex64",
+    file_format: Format = "hdf5",
+    engine: Engine = "local",
+    processes: int = 1,
+    beam_options: Sequence[str] = (),
+) -> Prepared:
+    """Turns raw MRD scans, series in SNR units (.h5) and magnitude anatomy (.npz) into records in OUTPUT.
+
+    Every series is a record: every slice of a raw file with several. Called again with the same arguments it continues: shards
+    that are there are verified and kept, files that were added are appended. What cannot be used is listed in
+    OUTPUT/failures.json. One folder of records as input is converted to the other format.
+
+    Args:
+      inputs: files, or folders that are searched for them.
+      output: folder of the records.
+      split_by: "subject" (in a folder of folders each of these is one subject, otherwise each file), or "series" (every
+        slice apart: only where one subject is all there is).
+      seed: of the acquisition given to anatomy.
+      settings: of that acquisition.
+      splits: file of subjects whose split is settled: splits.json of another output.
+      storage: of the images.
+      file_format: "hdf5", or "tfds", for which HDF5 shards are made first, in OUTPUT/shards, and deleted at the end.
+      engine: "local", or "beam".
+      processes: that work in parallel here; the engine "beam" has its own option for it.
+      beam_options: of the pipeline.
+
+    Raises:
+      InputError: for input of which no record can be made, and where OUTPUT is of another command; OUTPUT is left as it was.
     """
-    plan = chain.calibrate(scan, grappa.ACCELERATIONS)
-    image = np.asarray(chain.apply(plan, noise_free, scan.acquired))
-    return Record(sample_id, image, np.asarray(plan.g_maps), 0.0, subject, split, {"source": scan.name, **metadata})
+    pipeline = prepare_shards.pipeline_options(beam_options) if engine == "beam" else None
+    finished = file_format == "tfds" and _tfds_folder(output).exists()
+    if _are_records(inputs):
+        return _convert(inputs[0], output, storage, file_format, pipeline)
+    kept = prepare_plan.read_splits(splits) if splits else {}
+    said = {
+        "inputs": sorted(str(path.resolve()) for path in inputs),
+        "split_by": split_by,
+        "splits": files.digest(splits) if splits else None,
+        "seed": seed,
+        "acquisition": asdict(settings),
+        "storage": storage,
+        "format": file_format,
+    }
+    found = prepare_inputs.find(inputs, without=output)
+    with _taken(output):
+        plan = _plan(output, json.loads(json.dumps(said)), found, kept, finished)  # tuples as lists, as they are read back
+        shards = output / "shards" if file_format == "tfds" else output
+        tasks = [Task(shards, output / "outcomes", shard, seed, settings, storage) for shard in plan.shards]
+        if not finished:
+            _make(tasks, output, pipeline, processes)
+        prepared = _tell(tasks, output)
+        if file_format == "tfds":
+            if not finished:
+                _write_tfds(shards, output, storage, pipeline)
+            shutil.rmtree(shards, ignore_errors=True)
+        return prepared
+
+
+@contextlib.contextmanager
+def _taken(output: Path) -> Iterator[None]:
+    """Makes OUTPUT and holds it for this process; takes it away again if nothing came into it.
+
+    Raises:
+      InputError: if it holds something else, or another process has it.
+    """
+    names = {path.name for path in output.iterdir()} if output.exists() else set()
+    if names - {".lock"} and not {"plan.json", "splits.json"} & names:
+        raise InputError(f"{output}: not empty; give another --output, or delete it")
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{output}: another prepare_data is at work in it; wait for it, or give another --output"
+            ) from error
+        try:
+            yield
+        finally:
+            if [path.name for path in output.iterdir()] == [".lock"]:
+                shutil.rmtree(output)
+
+
+def _plan(output: Path, said: dict[str, Any], found: Sequence[Input], kept: dict[str, str], finished: bool) -> Plan:
+    """The plan of OUTPUT, made or brought up to date, and kept there."""
+    if not (output / "plan.json").exists():
+        plan, splits = prepare_plan.make(said, found, kept)
+        prepare_plan.write(plan, splits, output)
+        return plan
+    before = prepare_plan.read(output)
+    made = prepare_shards.made(output / "outcomes")
+    kept = kept | prepare_plan.read_splits(output / "splits.json")
+    plan, splits = prepare_plan.update(before, said, found, kept, made, output)
+    if plan != before:
+        if finished:
+            raise InputError(
+                f"{output}: its TFDS data set is finished, and the inputs have changed; give another --output, with "
+                f"--splits={output / 'splits.json'}"
+            )
+        new = {one.path for one in plan.inputs} - {one.path for one in before.inputs}
+        print(f"prepare: {len(new)} file(s) since the last time; subjects keep their splits", flush=True)
+        prepare_plan.write(plan, splits, output)
+    return plan
+
+
+def _make(tasks: Sequence[Task], output: Path, pipeline: Any, processes: int) -> None:
+    for folder in {task.path.parent for task in tasks}:
+        for unfinished in folder.glob(".*.h5"):  # of a run that was killed
+            unfinished.unlink()
+    finished = sum(task.outcome_path.exists() for task in tasks)
+    if finished:
+        print(f"prepare: {finished} of {len(tasks)} shards are there; they are verified", flush=True)
+    try:
+        if pipeline is None:
+            prepare_shards.run_local(tasks, processes)
+        else:
+            prepare_shards.run_beam(tasks, pipeline)
+    except OSError as error:
+        raise InputError(
+            f"{output}: cannot be written ({error}); the shards made so far are good: make room, and the same command continues"
+        ) from error
+
+
+def _tell(tasks: Sequence[Task], output: Path) -> Prepared:
+    """Counts what was made and keeps the failures in OUTPUT/failures.json; a preparation of failures alone leaves nothing."""
+    outcomes = [(task.shard.split, outcome) for task in tasks if (outcome := prepare_shards.read_outcome(task))]
+    failures = tuple(sorted(failure for _, outcome in outcomes for failure in outcome.failures))
+    counts: dict[str, int] = {split: sum(len(outcome.made) for of, outcome in outcomes if of == split) for split in SPLITS}
+    if not sum(counts.values()):
+        shutil.rmtree(output / "outcomes", ignore_errors=True)
+        for name in ("plan.json", "splits.json", "failures.json"):
+            (output / name).unlink(missing_ok=True)
+        raise InputError(f"{failures[0]} (no record could be made of {len(failures)} series)")
+    if failures:
+        listed = [{"file": one.path, "series": one.number, "why": one.why} for one in failures]
+        write_json(output / "failures.json", listed)
+    else:
+        (output / "failures.json").unlink(missing_ok=True)
+    return Prepared(counts, failures)
+
+
+# ---------------------------------------------------------------- TFDS
+
+
+def _tfds_folder(output: Path) -> Path:
+    """Where the TFDS data set of an output lies; it is there whole or not at all."""
+    from data_pipeline import tfds_builder  # needs an extra; that it is absent is said before the work begins
+
+    return tfds_builder.folder_of(output)
+
+
+def _write_tfds(shards: Path, output: Path, storage: Storage, pipeline: Any) -> dict[str, int]:
+    from data_pipeline import tfds_builder
+
+    done = itertools.count(1)
+    counts = {split: sum(len(part.sample_ids) for part in of) for split, of in tfds_builder.parts_of(shards, storage).items()}
+    with Progress(sum(counts.values()), "write TFDS", unit="records", enabled=pipeline is None) as progress:
+        count = (lambda: progress.update(next(done))) if pipeline is None else None  # does not travel to Beam's workers
+        tfds_builder.write(output, tfds_builder.parts_of(shards, storage, count), storage=storage, beam_options=pipeline)
+    return counts
+
+
+def _are_records(inputs: Sequence[Path]) -> bool:
+    """Whether the input is a folder of HDF5 shards, by the first file that can be read."""
+    for path in sorted(inputs[0].glob(SHARDS)) if len(inputs) == 1 and inputs[0].is_dir() else []:
+        with contextlib.suppress(InputError):
+            return prepare_inputs.kind(path) == "records"
+    return False
+
+
+def _convert(folder: Path, output: Path, storage: Storage, file_format: Format, pipeline: Any) -> Prepared:
+    """A folder of HDF5 shards as a TFDS data set: the same records, splits and sample ids."""
+    if file_format != "tfds":
+        raise InputError(f"{folder}: holds records already; train on them (--config.data.path={folder}), or give --format=tfds")
+    if _tfds_folder(output).exists():
+        raise InputError(f"{output}: holds a finished TFDS data set; give another --output, or delete it")
+    if output.exists() and {path.name for path in output.iterdir()} - {_tfds_folder(output).parent.name}:
+        raise InputError(f"{output}: not empty; give another --output, or delete it")
+    return Prepared(_write_tfds(folder, output, storage, pipeline), ())
+
+
+# ---------------------------------------------------------------- simulated scans
 
 
 def simulate(folder: Path, *, seed: int, subjects: Sequence[int], settings: simulator.Settings, processes: int = 2) -> None:
@@ -58,8 +242,8 @@ def simulate(folder: Path, *, seed: int, subjects: Sequence[int], settings: simu
     """
     shards = [
         (split, path, numbers)
-        for split, count in zip(records.SPLITS, subjects, strict=True)
-        for path, numbers in _shards(folder, split, count)
+        for split, count in zip(SPLITS, subjects, strict=True)
+        for path, numbers in _simulated_shards(folder, split, count)
         if not path.exists()
     ]
     total = sum(len(numbers) for _, _, numbers in shards)
@@ -70,7 +254,8 @@ def simulate(folder: Path, *, seed: int, subjects: Sequence[int], settings: simu
         for split, path, numbers in shards:
             made = []
             start = lambda number: pool.submit(simulator.simulate, seed, number, settings)
-            for number, simulated in zip(numbers, _results(start, numbers, ahead=2 * processes), strict=True):
+            of_shard = prepare_shards.results(start, numbers, ahead=2 * processes)
+            for number, simulated in zip(numbers, of_shard, strict=True):
                 of = {"sample_id": number, "subject": f"simulated-{number:08d}", "split": split}
                 made.append(record_of_simulation(simulated.scan, simulated.noise_free, metadata={"card": simulated.card}, **of))
                 done += 1
@@ -78,126 +263,8 @@ def simulate(folder: Path, *, seed: int, subjects: Sequence[int], settings: simu
             records.write_shard(path, made)
 
 
-def _results(start: Callable[[int], Future], numbers: Iterable[int], ahead: int) -> Iterable[Any]:
-    """Starts a job for every number and gives the results in order, at most `ahead` started and not yet given: scans are large."""
-    running: deque[Future] = deque()
-    for number in numbers:
-        running.append(start(number))
-        if len(running) == ahead:
-            yield running.popleft().result()
-    while running:
-        yield running.popleft().result()
-
-
-def _shards(folder: Path, split: str, count: int) -> Iterable[tuple[Path, list[int]]]:
+def _simulated_shards(folder: Path, split: str, count: int) -> Iterable[tuple[Path, list[int]]]:
     first = FIRST_SUBJECT[split]
     for start in range(0, count, RECORDS_PER_SHARD):
         numbers = list(range(first + start, first + min(start + RECORDS_PER_SHARD, count)))
         yield folder / f"{split}-{start // RECORDS_PER_SHARD:05d}.h5", numbers
-
-
-def prepare(inputs: Sequence[Path], output: Path, *, split_by: str, seed: int, settings: simulator.Settings) -> int:
-    """Turns raw MRD scans (.h5) and magnitude anatomy (.npz with `images[slice, frame, y, x]`) into shards in OUTPUT.
-
-    Anatomy is given phase, coils and noise by the simulator's acquisition and is then reconstructed like a scan.
-
-    Args:
-      inputs: files, or folders that are searched for them.
-      output: folder of the shards; must not have any yet.
-      split_by: "subject" (in a folder of folders each of these is one subject, otherwise each file), or "series" (every
-        slice apart: only where one subject is all there is).
-      seed: of the acquisition given to anatomy.
-      settings: of that acquisition.
-
-    Returns:
-      the number of records.
-
-    Raises:
-      InputError: naming the file, for input that cannot be used; OUTPUT is then left as it was.
-    """
-    if output.exists() and any(output.iterdir()):
-        raise InputError(f"{output}: not empty; give another --output, or delete it")
-    series = [(file, subject, part) for file, subject in _files(inputs) for part in _parts(file)]
-    names = [subject if split_by == "subject" else f"{file}-{part}" for file, subject, part in series]
-    splits = assign_splits(names)
-    made: dict[str, list[Record]] = {split: [] for split in records.SPLITS}
-    with Progress(len(series), "prepare") as progress:
-        for sample_id, ((file, subject, part), name) in enumerate(zip(series, names, strict=True)):
-            made[splits[name]].append(_record(file, part, sample_id, subject, splits[name], seed, settings))
-            progress.update(sample_id + 1)
-    for split, of_split in made.items():
-        for start in range(0, len(of_split), RECORDS_PER_SHARD):
-            path = output / f"{split}-{start // RECORDS_PER_SHARD:05d}.h5"
-            records.write_shard(path, of_split[start : start + RECORDS_PER_SHARD])
-    return len(series)
-
-
-def assign_splits(names: Sequence[str]) -> dict[str, str]:
-    """Each name's split, a tenth (at least one) for validation and for test, in the order of a hash of the names.
-
-    Raises:
-      InputError: for fewer than three different names.
-    """
-    unique = sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    if len(unique) < 3:
-        raise InputError(
-            f"{len(unique)} subject(s) cannot be split into train, validation and test; give more files, or --split_by=series "
-            "(which puts slices of one subject on both sides: a test that it runs, not that it generalises)"
-        )
-    held_out = max(1, len(unique) // 10)
-    split_of = lambda i: "test" if i < held_out else "validation" if i < 2 * held_out else "train"
-    return {name: split_of(i) for i, name in enumerate(unique)}
-
-
-def _files(inputs: Sequence[Path]) -> Iterable[tuple[Path, str]]:
-    """Every file to prepare, and the subject that it is of: its folder below the folder that was given, or its own name."""
-    subjects: dict[str, Path] = {}
-    for path in inputs:
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
-        found = sorted(file for file in path.rglob("*") if _is_input(file)) if path.is_dir() else [path]
-        if not found:
-            raise InputError(f"{path}: no raw scans (.h5) or anatomy (.npz) in this folder")
-        for file in found:
-            within = file.relative_to(path).parts
-            subject = within[0] if len(within) > 1 else file.stem
-            place = path / within[0] if len(within) > 1 else file
-            if subjects.setdefault(subject, place) != place:
-                raise InputError(f"{place} and {subjects[subject]}: two subjects of one name; rename one of them")
-            yield file, subject
-
-
-def _is_input(file: Path) -> bool:
-    """Whether a file of a searched folder is a scan or anatomy, not a truth that the simulator wrote beside its scan."""
-    return file.suffix in (".h5", ".npz") and not file.name.endswith(".truth.npz")
-
-
-def _parts(file: Path) -> Iterable[int]:
-    """The series of a file; looks at every file before the work on the first one begins."""
-    if file.suffix == ".npz":
-        return range(len(_anatomy(file)))
-    if not h5py.is_hdf5(file):
-        raise InputError(
-            f"{file}: not an HDF5 file; give raw ISMRMRD (.h5), or anatomy (.npz) with `images[slice, frame, y, x]`"
-        )
-    return (0,)
-
-
-def _anatomy(file: Path) -> np.ndarray:
-    try:
-        with np.load(file) as arrays:
-            images = arrays["images"]
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{file}: not a readable .npz with `images[slice, frame, y, x]` ({error})") from error
-    if images.ndim != 4 or 0 in images.shape or not np.isfinite(images).all():
-        raise InputError(f"{file}: `images` is {images.shape}; need finite magnitudes [slice, frame, y, x]")
-    return images
-
-
-def _record(file: Path, part: int, sample_id: int, subject: str, split: str, seed: int, settings: simulator.Settings) -> Record:
-    if file.suffix == ".npz":
-        rng = np.random.default_rng([seed, sample_id])
-        made = simulator.from_magnitude(_anatomy(file)[part].astype(np.float32), settings, rng, f"{file.name} [{part}]")
-        of = {"sample_id": sample_id, "subject": subject, "split": split}
-        return record_of_simulation(made.scan, made.noise_free, metadata={"signal_snr": made.signal_snr}, **of)
-    return record_of_scan(mrd.read_scan(file), sample_id=sample_id, subject=subject, split=split)
