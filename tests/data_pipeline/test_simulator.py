@@ -105,23 +105,23 @@ def test_blood_is_brighter_than_muscle(mid_ventricle):
 
 
 def test_statistics_are_those_of_a_real_cine(shared):
-    """The median over short-axis views lies within, or close to, the spread of the real slices on the same matrix."""
+    """The median over short-axis views lies within the spread of the slices of a real heart, a tenth to either side."""
     settings = Settings(matrix=(120, 120), frames=7, coils=4, noise_readouts=8, fov_mm=(350, 350), zoom=(1.05, 1.3), fine=2)
-    real = np.load(shared / "data" / "cine_sax_sunnybrook.npz")["images"][2:9:2, ::3]
-    measured = [np.abs(from_magnitude(x.astype(np.float32), settings, np.random.default_rng(0), "real").truth) for x in real]
-    views = (k for k in itertools.count() if draw_view(stream(1, k, "subject", 0), settings)["plane"] == "short_axis")
-    simulated = [np.abs(training_sample(1, k, settings).image) for k in itertools.islice(views, 8)]
-
-    def medians(statistic) -> tuple[np.ndarray, np.ndarray]:
-        return tuple(np.median([statistic(x) for x in series], axis=0) for series in (measured, simulated))
-
-    slopes = medians(lambda x: realism.slope(realism.radial_spectrum(x)))
-    assert abs(slopes[1] - slopes[0]) < 0.35
-    for statistic in (realism.gradients, realism.local_variances):
-        real_median, found = medians(lambda x, of=statistic: of(x)[:5])
-        np.testing.assert_allclose(found, real_median, rtol=0.35)
-    shares = medians(realism.moving_share)
-    assert 1 / 3 < shares[1] / shares[0] < 3
+    slices = np.load(shared / "data" / "cine_sax_sunnybrook.npz")["images"][:, ::3].astype(np.float32)
+    real = [np.abs(from_magnitude(x, settings, np.random.default_rng(0), "real").truth) for x in slices]
+    short_axis = (k for k in itertools.count() if draw_view(stream(1, k, "subject", 0), settings)["plane"] == "short_axis")
+    simulated = [np.abs(training_sample(1, k, settings).image) for k in itertools.islice(short_axis, 10)]
+    for statistic in (
+        lambda x: realism.slope(realism.radial_spectrum(x)),
+        lambda x: realism.gradients(x)[:4],
+        lambda x: realism.local_variances(x)[:4],
+        realism.moving_share,
+    ):
+        spread = np.array([statistic(x) for x in real])
+        found = np.median([statistic(x) for x in simulated], axis=0)
+        margin = 0.1 * np.abs(np.median(spread, axis=0))
+        assert np.all(found > spread.min(axis=0) - margin)
+        assert np.all(found < spread.max(axis=0) + margin)
 
 
 @pytest.mark.parametrize(
