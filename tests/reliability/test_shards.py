@@ -11,6 +11,7 @@ import pytest
 from data_pipeline import checking, loader, records
 from data_pipeline.records import Record
 from data_pipeline.sources import ShardSource
+from snraware_jax import cli
 from snraware_jax.errors import InputError
 
 COUNT = 50
@@ -143,6 +144,22 @@ def test_the_check_finds_what_no_single_record_shows(tmp_path):
     assert report.splits == {"train": 3, "test": 2}
     assert "5 records of 3 subjects" in report.lines()[0]
     assert report.lines()[-1] == "2 faults"
+
+
+def test_the_verb_tells_faults_from_bad_input(tmp_path, intact, capsys):
+    path = tmp_path / "b.h5"
+    path.write_bytes(intact["b.h5"])
+    assert cli.main(["records", "check", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("3 records of 3 subjects")
+    assert printed[0].endswith("train 3, validation 0, test 0")
+    assert printed[1:] == ["T x H x W: 3 x 9 x 11 (3)", "no faults"]
+    missing_key(path, "00000004", np.random.default_rng(0))
+    assert cli.main(["records", "check", str(tmp_path)]) == 1
+    assert "fault: " in (out := capsys.readouterr().out)
+    assert "b.h5, record 00000004" in out
+    assert cli.main(["records", "check", str(tmp_path / "absent")]) == 2
+    assert "no such folder" in capsys.readouterr().err
 
 
 def test_a_check_of_nothing_is_refused(tmp_path):
