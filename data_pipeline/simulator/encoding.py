@@ -7,11 +7,10 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from scipy import fft
 
 from data_pipeline.simulator import sampling
 from data_pipeline.simulator.coils import resample
-from data_pipeline.simulator.fourier import resize, transform
+from data_pipeline.simulator.fourier import fast_length, resize, transform
 from data_pipeline.simulator.receiver import coloured_noise
 from data_pipeline.simulator.subject import Settings
 
@@ -83,8 +82,7 @@ def encode(series: np.ndarray, coil_maps: np.ndarray, weights: np.ndarray, acqui
 
 def product_grid(shape: Sequence[int], matrix: Sequence[int]) -> tuple[int, ...]:
     """Grid on which an object on a grid `shape` is multiplied with coil maps: their product does not alias into the matrix."""
-    fast = lambda size: int(fft.next_fast_len(size))  # pyright: ignore[reportArgumentType] (an int, whatever the stub says)
-    return tuple(min(n, fast(m + 2 * MAP_CYCLES)) for n, m in zip(shape, matrix, strict=True))
+    return tuple(min(n, fast_length(m + 2 * MAP_CYCLES)) for n, m in zip(shape, matrix, strict=True))
 
 
 def with_noise(
