@@ -18,6 +18,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "folder of launch/train.py")
 DATA = flags.DEFINE_string("data", None, "folder of records [those of the training]")
 SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test", "all"], "which records")
 SERIES = flags.DEFINE_integer("series", None, "how many of them, evenly chosen [that of the configuration]")
+NLM = flags.DEFINE_bool("nlm", False, "also non-local means, some seconds a series")
 OUTPUT = flags.DEFINE_string("output", None, "folder for the table and the pictures [WORKDIR/evaluation]")
 
 
@@ -41,7 +42,7 @@ def main() -> None:
     program.keep_compiled_programs(workdir / "compilation_cache")
     data = Path(DATA.value or config.data.path or workdir / "data")
     output = Path(OUTPUT.value) if OUTPUT.value else workdir / "evaluation"
-    evaluation.evaluate(config, workdir, data, SPLIT.value, output)
+    evaluation.evaluate(config, workdir, data, SPLIT.value, output, NLM.value)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from snraware_jax.training import checkpoint
 from snraware_jax.training.run import assemble
 
 
-def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: Path) -> None:
+def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: Path, nlm: bool = False) -> None:
     """Denoises the fixed test cases with the best parameters of WORKDIR; prints the table, writes it and the pictures.
 
     Raises:
@@ -31,7 +31,7 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
         "the noise SD before the g-map); noise drawn as in training, seed 0",
         flush=True,
     )
-    rows, outputs = in_distribution.evaluate(network, cases, baselines=config.evaluation.baselines)
+    rows, outputs = in_distribution.evaluate(network, cases, baselines=config.evaluation.baselines, nlm=nlm)
     print(in_distribution.table(rows), flush=True)
     output.mkdir(parents=True, exist_ok=True)
     in_distribution.write_csv(rows, output / "table.csv")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snraware_jax.evaluation.baselines import best_gaussian, gaussian, tv3d
+from snraware_jax.evaluation.baselines import best_gaussian, best_nlm, gaussian, nlm3d, tv3d
 from snraware_jax.formats.atomic import replacing
 from snraware_jax.metrics import gain_db
 from snraware_jax.progress import Progress
@@ -120,6 +120,7 @@ def evaluate(
     cases: Sequence[Case],
     *,
     baselines: bool = True,
+    nlm: bool = False,
     others: Mapping[str, Denoise] | None = None,
     name: str = "network",
     show_progress: bool = True,
@@ -131,6 +132,7 @@ def evaluate(
         every shape, unmeasured, so that compilation is not in its seconds.
       cases: the fixed test set.
       baselines: also the Gaussian filter, with the width that is best for the cases of each level (an oracle), and TV-3D.
+      nlm: also non-local means with the best strength of each level (an oracle), seconds a series.
       others: further denoisers by name.
       name: what the rows call `denoise`.
       show_progress: False on processes that must stay silent.
@@ -147,6 +149,8 @@ def evaluate(
     methods: dict[str, Callable[[Case], np.ndarray]] = {name: lambda case: denoise(case.noisy, case.g_map)}
     if baselines:
         methods |= _baselines(cases)
+    if nlm:
+        methods |= _non_local_means(cases)
     for other, run in (others or {}).items():
         if other in methods:
             raise ValueError(f"two methods are called {other!r}: rename one of them")
@@ -175,6 +179,12 @@ def _baselines(cases: Sequence[Case]) -> dict[str, Callable[[Case], np.ndarray]]
         "Gaussian": lambda case: gaussian(case.noisy, case.g_map, widths[case.peak_snr]),
         "TV-3D": lambda case: tv3d(case.noisy, case.g_map),
     }
+
+
+def _non_local_means(cases: Sequence[Case]) -> dict[str, Callable[[Case], np.ndarray]]:
+    levels = {case.peak_snr for case in cases}
+    strengths = {level: best_nlm([case for case in cases if case.peak_snr == level]) for level in levels}
+    return {"NLM-3D": lambda case: nlm3d(case.noisy, case.g_map, strengths[case.peak_snr])}
 
 
 def table(rows: Sequence[Row]) -> str:

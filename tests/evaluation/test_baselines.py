@@ -43,7 +43,9 @@ def test_gaussian_widths_are_temporal_and_spatial():
     )
 
 
-@pytest.mark.parametrize("method", [lambda y, g: baselines.gaussian(y, g, 1.0), baselines.tv3d], ids=["gaussian", "tv3d"])
+@pytest.mark.parametrize(
+    "method", [lambda y, g: baselines.gaussian(y, g, 1.0), baselines.tv3d, baselines.nlm3d], ids=["gaussian", "tv3d", "nlm3d"]
+)
 def test_filtering_happens_in_unit_noise(method):
     """What is proportional to g is constant after the division by g: it passes unchanged."""
     g = np.random.default_rng(0).uniform(1, 3, (12, 12))
@@ -51,7 +53,9 @@ def test_filtering_happens_in_unit_noise(method):
     np.testing.assert_allclose(method(y, g), y, rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", [lambda y, g: baselines.gaussian(y, g, 1.0), baselines.tv3d], ids=["gaussian", "tv3d"])
+@pytest.mark.parametrize(
+    "method", [lambda y, g: baselines.gaussian(y, g, 1.0), baselines.tv3d, baselines.nlm3d], ids=["gaussian", "tv3d", "nlm3d"]
+)
 def test_a_single_frame_is_a_series_too(method):
     case = beating_disk(8, (1, 64, 80))
     assert gain_db(case.noisy, method(case.noisy, case.g_map), case.clean) > 3
@@ -78,3 +82,16 @@ def test_refusals():
         baselines.tv3d(np.ones((1, 2, 2), np.complex64), np.array([[1, 0], [np.nan, 1]]))
     with pytest.raises(ValueError, match="no cases"):
         baselines.best_gaussian([])
+
+
+def test_non_local_means_finds_repeated_structure():
+    """Stripes that repeat are averaged over their repeats: the strength of choice beats the best Gaussian."""
+    clean = np.broadcast_to(20 * (np.arange(24) % 6 < 3), (6, 20, 24)) * (1 + 1j)
+    case = Case(
+        "stripes", clean.astype(np.complex64), (clean + unit_noise(clean.shape)).astype(np.complex64), np.ones((20, 24)), 28.0
+    )
+    strength = baselines.best_nlm([case])
+    assert strength in baselines.STRENGTHS
+    gain = gain_db(case.noisy, baselines.nlm3d(case.noisy, case.g_map, strength), case.clean)
+    width = baselines.best_gaussian([case])
+    assert gain > gain_db(case.noisy, baselines.gaussian(case.noisy, case.g_map, width), case.clean) + 3
