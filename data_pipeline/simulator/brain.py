@@ -188,11 +188,10 @@ def head(
     paint("fluid", dura)
     falx = np.maximum(np.abs(x) - 0.5, ellipsoid((0 * x, y - 2, z + 3), (1.0, 36, 26)) * -1)
     paint("muscle", np.maximum(np.maximum(falx, dura), -z))
-    channels = zip(("grey", "white"), (brain.grey, brain.white), strict=True)
     matter = brain.grey + brain.white
     water *= 1 - matter
     fat *= 1 - matter
-    for tissue, part in channels:
+    for tissue, part in (("grey", brain.grey), ("white", brain.white)):
         water += np.float32(signals[tissue]) * part * (1 + np.float32(TEXTURE[tissue]) * texture)
     labels = np.where(dura < 0, FLUID, 0).astype(np.uint8)
     labels[brain.grey > 0.5], labels[brain.white > 0.5] = GREY, WHITE
@@ -202,7 +201,7 @@ def head(
 def small_vessels(
     rng: np.random.Generator, place: dict, shape: Sequence[int], brain: Brain, signals: dict[str, float]
 ) -> list[tuple[np.ndarray, float]]:
-    """Bright arteries that branch over the brain, and dark fluid about vessels that pierce the white matter: (coverage, signal) each."""
+    """Bright arteries that branch over the brain, dark fluid along those that pierce the white matter: (coverage, signal) each."""
     trees = []
     for side in (-1, 1):
         for root, heading in (

@@ -62,9 +62,8 @@ def draw_brain(points: np.ndarray, spacing_mm: Sequence[float], card: dict, rng:
     depth = 17 + 6 * waves(depth_rng, shape, spacing_mm, 35.0)
     sulcus = np.maximum(_sheet(folds, spacing_mm) - card["sulcus_mm"], -cerebrum - depth)
     meander = 3 * waves(depth_rng, shape, spacing_mm, 30.0)
-    middle = np.maximum(
-        np.abs(x + 0.4 * meander) - 0.7 - 0.3 * card["sulcus_mm"], 1.5 - ellipsoid((0 * x, y - 2, z + 3), (1.0, 37, 27))
-    )
+    corpus = 1.5 - ellipsoid((0 * x, y - 2, z + 3), (1.0, 37, 27))
+    middle = np.maximum(np.abs(x + 0.4 * meander) - 0.7 - 0.3 * card["sulcus_mm"], corpus)
     lateral = np.abs(z - 4 + 0.35 * y + meander) - card["sulcus_mm"]
     lateral = np.maximum(lateral, np.maximum(37 + meander - beside, np.abs(y + 4) - 30))
     to_fluid = np.minimum(np.minimum(-cerebrum, sulcus), np.minimum(middle, lateral))
@@ -81,8 +80,8 @@ def draw_brain(points: np.ndarray, spacing_mm: Sequence[float], card: dict, rng:
     ventricles = np.minimum.reduce([
         capsule((beside, y, z), start, end, radius * card["ventricle"]) for start, end, radius in VENTRICLE_MM
     ])  # fmt: skip
-    third = np.maximum(beside - 0.8 - 1.2 * card["ventricle"], ellipsoid((0 * x, y - 6, z - 1), (1.0, 14, 10)))
-    septum = np.maximum(beside - 0.9, ellipsoid((0 * x, y + 12, z - 12), (1.0, 25, 8)))
+    third = ellipsoid((x, y - 6, z - 1), (1.0 + 1.6 * card["ventricle"], 13, 9))
+    septum = np.maximum(beside - 0.7, 10 - z)
     fluid = cover(np.maximum(np.minimum(ventricles, third), -septum), width)
 
     leaf = np.arctan2(z + 42, y - 22) * np.float32(34 / card["folia_mm"]) + 0.35 * rough(

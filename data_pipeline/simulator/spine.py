@@ -5,6 +5,7 @@ Labels: 0 other, 1 cerebrospinal fluid, 2 cord and nerve roots, 3 vertebral bodi
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from data_pipeline.simulator.frame import frame, on_matrix, points, turned
 from data_pipeline.simulator.relaxation import displaced, echo_train, fat_displacement, turbo_spin_echo
 from data_pipeline.simulator.shapes import cover
 from data_pipeline.simulator.spine_anatomy import paint_spine
-from data_pipeline.simulator.spine_column import LEVELS, along, column
+from data_pipeline.simulator.spine_column import LEVELS, column
 from data_pipeline.simulator.subject import Settings
 from data_pipeline.simulator.texture import power_law, strands
 
@@ -63,7 +64,7 @@ def images(
 
     Returns:
       object `[1, H, W]` complex64, labels `[1, ky, kx]` uint8, and the card: JSON values, mm, with the `frame` of the slice and
-      `extent_mm`, half axes (x, y) of the body.
+      `extent_mm`, half axes (x, y) of the trunk about the origin.
     """
     card = draw_card(random("subject"), settings)
     spine = column(card)
@@ -71,9 +72,9 @@ def images(
     place = _frame(card, spine.at, settings, number)
     body = points(place, (1, *shape))[:, 0]
     pixel = min(fov / n for fov, n in zip(settings.fov_mm, shape, strict=True))
-    paper = Paper(shape, pixel, tissues(random("contrast"), settings, card), random("texture").spawn(number + 1)[number])
+    paper = blank(shape, pixel, tissues(random("contrast"), settings), random("texture").spawn(number + 1)[number])
     paint_spine(paper, body, spine, card, settings.slice_mm, random("torso"))
-    paper.fat[:] = displaced(paper.fat, fat_displacement(settings))
+    paper.signal[-1] = displaced(paper.signal[-1], fat_displacement(settings))
     blurred = blur(paper.signal, (*BASE_T2_MS, paper.tissues["fat"][1]), settings)
     return blurred[None], on_matrix(paper.labels, settings.matrix)[None], card | {"frame": place, "slice": number}
 
@@ -85,7 +86,7 @@ def draw_card(rng: np.random.Generator, settings: Settings) -> dict:
     # the lower a disc is, the sooner it wears
     wear = np.clip(rng.normal(1.1 * age - 0.35, 0.28, len(LEVELS)) + 0.2 * (np.arange(len(LEVELS)) > 20), 0, 1)
     middle = uniform(16.5, 21.0) if rng.random() < 0.65 else uniform(11.0, 16.5)
-    scale = uniform(0.88, 1.1)
+    scale, depth, fat = uniform(0.88, 1.1), uniform(185, 260), float(6 + rng.gamma(2.5, 5.0))
     return {
         "scale": scale,
         "age": float(age),
@@ -105,18 +106,18 @@ def draw_card(rng: np.random.Generator, settings: Settings) -> dict:
         "canal": uniform(0.85, 1.15),
         "conus_level": float(rng.normal(19.2, 0.45)),
         "cord": uniform(0.9, 1.1),
-        "fat_mm": float(6 + rng.gamma(2.5, 5.0)),
+        "fat_mm": fat,
         "muscle_fat": float(np.clip(0.05 + 0.3 * age + rng.normal(0, 0.08), 0.02, 0.5)),
-        "depth_mm": uniform(185, 260),
+        "depth_mm": depth,
         "saturation": float(rng.uniform(0.05, 0.3) if rng.random() < 0.6 else 1.0),
         "saturation_mm": uniform(18, 45),
         "flow": uniform(0.1, 0.5),
-        "extent_mm": [uniform(150, 190), 0.0],
+        "extent_mm": [uniform(150, 190), 0.5 * (depth + fat)],
         "form": int(rng.integers(2**31)),
     }
 
 
-def tissues(rng: np.random.Generator, settings: Settings, card: dict) -> dict[str, tuple[float, float]]:
+def tissues(rng: np.random.Generator, settings: Settings) -> dict[str, tuple[float, float]]:
     """Signal and T2 (ms) of every tissue in this subject."""
     column = _column(settings)
     found = {}
@@ -129,34 +130,41 @@ def tissues(rng: np.random.Generator, settings: Settings, card: dict) -> dict[st
     return found
 
 
-class Paper:
-    """What is painted on: signal `[4, H, W]` of water with each of `BASE_T2_MS` and of fat, labels, and the textures of this slice.
+class Paper(NamedTuple):
+    """What is painted on, a slice or a part of it; every shape changes it in place.
 
-    A class, because every shape changes all of them in place.
+    Attributes:
+      signal: `[4, h, w]` of water with each of `BASE_T2_MS`, and of fat.
+      labels: `[h, w]` uint8.
+      pixel_mm: of the fine grid.
+      tissues: signal and T2 of every tissue.
+      fine, trabeculae, network: textures of the whole slice `[H, W]`.
+      box: rows and columns of the part.
     """
 
-    def __init__(
-        self, shape: tuple[int, int], pixel_mm: float, tissues: dict[str, tuple[float, float]], rng: np.random.Generator
-    ):
-        self.signal = np.zeros((len(BASE_T2_MS) + 1, *shape), np.float32)
-        self.fat = self.signal[-1]
-        self.labels = np.zeros(shape, np.uint8)
-        self.pixel_mm, self.tissues, self.rng = pixel_mm, tissues, rng
-        field = lambda exponent, longest, shortest=0.0: power_law(rng, shape, exponent, longest / pixel_mm, shortest / pixel_mm)
-        self.fine = 0.85 * field(1.7, 9) + 0.5 * field(2.0, 60)
-        self.trabeculae = field(1.0, 6, 0.6)
-        self.network = strands(field(2.0, 22), 0.2)
+    signal: np.ndarray
+    labels: np.ndarray
+    pixel_mm: float
+    tissues: dict[str, tuple[float, float]]
+    fine: np.ndarray
+    trabeculae: np.ndarray
+    network: np.ndarray
+    box: tuple[slice, slice] = (slice(None), slice(None))
 
-    def texture(self, tissue: str) -> np.ndarray | float:
-        """Relative signal of a tissue at every point."""
+    def within(self, box: tuple[slice, slice]) -> "Paper":
+        """A part of the whole slice."""
+        return self._replace(signal=self.signal[:, box[0], box[1]], labels=self.labels[box], box=box)
+
+    def texture(self, tissue: str, box: tuple[slice, slice]) -> np.ndarray | float:
+        """Relative signal of a tissue in a box of this part."""
         if tissue not in TEXTURE:
             return 1.0
         fine, trabeculae, network = (np.float32(v) for v in TEXTURE[tissue])
-        modulation = 1 + fine * self.fine
+        modulation = 1 + fine * self.fine[self.box][box]
         if trabeculae:
-            modulation += trabeculae * self.trabeculae
+            modulation += trabeculae * self.trabeculae[self.box][box]
         if network:
-            modulation *= 1 - network * self.network
+            modulation *= 1 - network * self.network[self.box][box]
         return np.maximum(modulation, 0)
 
     def paint(
@@ -179,16 +187,14 @@ class Paper:
           label: that it gets where it covers more than half; 0 if not given.
           soften: width of its border in pixels.
         """
-        rows, columns = (
-            np.flatnonzero((distance < self.pixel_mm * soften).any(1)),
-            np.flatnonzero((distance < self.pixel_mm * soften).any(0)),
-        )
+        near = distance < self.pixel_mm * soften
+        rows, columns = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
         if not len(rows):
             return
         box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         cut = lambda value: value[box] if isinstance(value, np.ndarray) else np.float32(value)
         coverage = cover(distance[box], soften * self.pixel_mm) * cut(opacity)
-        texture = coverage * cut(self.texture(tissue)) * cut(gain)
+        texture = coverage * self.texture(tissue, box) * cut(gain)
         signal, t2 = self.tissues[tissue]
         share = np.float32(1) if tissue == "fat" else cut(fat)
         water = np.float32(signal) * texture * (1 - share)
@@ -196,9 +202,18 @@ class Paper:
         for channel, weight in zip(self.signal, t2_weights(t2), strict=False):
             if weight and tissue != "fat":
                 channel[box] += weight * water
-        self.fat[box] += np.float32(self.tissues["fat"][0]) * texture * share
+        self.signal[-1][box] += np.float32(self.tissues["fat"][0]) * texture * share
         marks = self.labels[box]
         marks[coverage > 0.5] = label or 0
+
+
+def blank(shape: tuple[int, int], pixel_mm: float, tissues: dict[str, tuple[float, float]], rng: np.random.Generator) -> Paper:
+    """A slice without anything on it, and the textures of what will be."""
+    field = lambda exponent, longest, shortest=0.0: power_law(rng, shape, exponent, longest / pixel_mm, shortest / pixel_mm)
+    fine = 0.85 * field(1.7, 9) + 0.5 * field(2.0, 60)
+    signal = np.zeros((len(BASE_T2_MS) + 1, *shape), np.float32)
+    network = strands(field(2.0, 22), 0.2)
+    return Paper(signal, np.zeros(shape, np.uint8), pixel_mm, tissues, fine, field(1.0, 6, 0.6), network)
 
 
 def t2_weights(t2: float) -> np.ndarray:

@@ -1,29 +1,42 @@
 """The tissues of the spine and its surroundings as implicit shapes along the column, painted from back to front of the list."""
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from data_pipeline.simulator.shapes import ellipsoid, lumps
-from data_pipeline.simulator.spine_column import C7, L5, S1, T12, Column, along
+from data_pipeline.simulator.spine_column import C7, S1, T12, Column, along, canal_centre, sac_half, skin_of_back
 from data_pipeline.simulator.texture import power_law, sample, strands
+from data_pipeline.simulator.torso import wobble
 
 if TYPE_CHECKING:
     from data_pipeline.simulator.spine import Paper
 
 FLUID, NERVE, BODY, DISC = 1, 2, 3, 4  # labels
 ROOTS = 26
+REACH_MM = 68.0  # of the column with its processes and great vessels
 
 
 class Place(NamedTuple):
-    """Where the points of a slice are: `body` `[3, H, W]`; `s`, `u`, `x` along, behind and beside the column; `level` as a real number."""
+    """Where the points of a slice are: `body` `[3, H, W]`; `s`, `u`, `x` along, behind, beside the column; `level`, real."""
 
     body: np.ndarray
     s: np.ndarray
     u: np.ndarray
     x: np.ndarray
     level: np.ndarray
+
+    def within(self, box: tuple[slice, slice]) -> "Place":
+        """A part of the points."""
+        return Place(self.body[:, box[0], box[1]], *(part[box] for part in self[1:]))
+
+    def around(self, y: float, z: float, reach: float) -> tuple[slice, slice]:
+        """Rows and columns within `reach` of a point, for what is small; a slice is sagittal, all but a few degrees."""
+        spans = []
+        for line, at in ((self.body[2][:, self.body.shape[2] // 2], z), (self.body[1][self.body.shape[1] // 2], y)):
+            found = np.flatnonzero(np.abs(line - at) < reach)
+            spans.append(slice(found[0], found[-1] + 1) if len(found) else slice(0, 0))
+        return spans[0], spans[1]
 
     def of(self, values: np.ndarray) -> np.ndarray:
         """A quantity of the levels at every point, interpolated between them."""
@@ -42,39 +55,32 @@ def paint_spine(paper: "Paper", body: np.ndarray, spine: Column, card: dict, sli
       slice_mm: its thickness.
       rng: of the subject's anatomy, in the same state for every slice.
     """
+    organs_rng, muscle_rng, bone_rng, nerve_rng, bend_rng = rng.spawn(5)
+    body = np.stack(wobble(body, bend_rng))
     s, u, x = along(spine, body)
     place = Place(body, s, u, x, np.interp(s, spine.centre, np.arange(len(spine.centre))).astype(np.float32))
-    organs_rng, muscle_rng, bone_rng, nerve_rng = rng.spawn(4)
     outline(paper, place, spine, card)
     organs(paper, place, spine, card, organs_rng)
     muscles(paper, place, spine, card, muscle_rng)
-    discs_and_bodies(paper, place, spine, card, bone_rng)
-    posterior(paper, place, spine, card)
-    canal(paper, place, spine, card)
-    nerves(paper, place, spine, card, slice_mm, nerve_rng)
-    great_vessels(paper, place, spine, card)
+    # the column takes up a part of the slice only
+    columns = np.flatnonzero((np.abs(u) < REACH_MM).any(axis=0))
+    box = slice(None), slice(columns[0], columns[-1] + 1) if len(columns) else slice(0, 0)
+    near, part = place.within(box), paper.within(box)
+    discs_and_bodies(part, near, spine, card, bone_rng)
+    posterior(part, near, spine, card)
+    canal(part, near, spine, card)
+    nerves(part, near, spine, card, slice_mm, nerve_rng)
+    great_vessels(part, near, spine, card)
     if card["saturation"] < 1:
         ahead = -(u + place.of(spine.depth)) - np.float32(card["saturation_mm"])
         fade = 1 - (1 - np.float32(card["saturation"])) / (1 + np.exp(-ahead / 5))
-        paper.signal *= fade
-
-
-def back(place: Place, spine: Column, card: dict) -> np.ndarray:
-    """y of the skin of the back: flat, as the patient lies on it, clear of the spinous processes."""
-    reach = canal_centre(spine, card) + 36 * card["scale"]
-    flat = np.max((spine.at[:, 1] + reach)[C7 : S1 + 1])
-    curve = np.interp(-place.body[2], -spine.z, spine.y).astype(np.float32)
-    return (
-        np.float32(0.82 * flat + 0.25 * card["fat_mm"])
-        + np.float32(0.18) * (curve + np.float32(np.mean(reach)))
-        + np.float32(card["fat_mm"])
-    )
+        np.multiply(paper.signal, fade, out=paper.signal)
 
 
 def outline(paper: "Paper", place: Place, spine: Column, card: dict) -> None:
     """Skin and the fat below it."""
     _, y, z = place.body
-    skin = back(place, spine, card)
+    skin = skin_of_back(z, spine, card)
     bend = 6 * lumps(z / 45, np.random.default_rng(card["form"]))
     trunk = np.maximum(y - skin, skin - np.float32(card["depth_mm"] + card["fat_mm"]) + bend - y)
     paper.paint("muscle", trunk, gain=1.5)
@@ -84,7 +90,7 @@ def outline(paper: "Paper", place: Place, spine: Column, card: dict) -> None:
 def organs(paper: "Paper", place: Place, spine: Column, card: dict, rng: np.random.Generator) -> None:
     """In front of the column: lung above the diaphragm, liver, bowel, kidneys below it, and the fat between them."""
     x, y, z = place.body
-    front = back(place, spine, card) - np.float32(card["depth_mm"])
+    front = skin_of_back(z, spine, card) - np.float32(card["depth_mm"])
     cavity = np.maximum(front + 6 + 3 * lumps(z / 30, rng) - y, place.u + place.of(spine.depth) + 9)
     wall = cavity - np.float32(rng.uniform(5, 9))
     paper.paint("muscle", np.maximum(wall, place.u + place.of(spine.depth) + 25))
@@ -104,16 +110,17 @@ def organs(paper: "Paper", place: Place, spine: Column, card: dict, rng: np.rand
     liver = np.maximum(np.maximum(ellipsoid((x + 70, y - front - 85, z - np.float32(top) + 20), (110, 85, 75)), below + 4), 0)
     paper.paint("liver", np.where(liver == 0, np.float32(-5), liver))
     for _ in range(26):
-        centre = rng.uniform((-45, 25, -230), (45, 120, -15))
+        centre = rng.uniform((-45, 25, -230), (45, 120, -15)) + (0, float(front.mean()), top)
         half = rng.uniform((12, 9, 9), (26, 20, 24))
-        content, fill = (
-            str(rng.choice(["liver", "csf", "air", "muscle", "kidney"], p=(0.3, 0.15, 0.2, 0.2, 0.15))),
-            rng.uniform(0.35, 0.8),
-        )
-        loop = ellipsoid((x - centre[0], y - front - np.float32(centre[1]), z - np.float32(top + centre[2])), tuple(half))
-        loop = np.maximum(loop + 2.5 * lumps(y / 7 + z / 9, rng, (1, 2, 3)), below + 3)
-        paper.paint("muscle", loop, gain=1.6)
-        paper.paint(content, loop + np.float32(2), gain=np.float32(fill))
+        content = str(rng.choice(["liver", "csf", "air", "muscle", "kidney"], p=(0.3, 0.15, 0.2, 0.2, 0.15)))
+        fill, form_rng = rng.uniform(0.35, 0.8), rng.spawn(1)[0]
+        box = place.around(centre[1], centre[2], 34)
+        bx, by, bz = place.body[:, box[0], box[1]]
+        loop = ellipsoid((bx - centre[0], by - np.float32(centre[1]), bz - np.float32(centre[2])), tuple(half))
+        loop = np.maximum(loop + 2.5 * lumps(by / 7 + bz / 9, form_rng, (1, 2, 3)), below[box] + 3)
+        part = paper.within(box)
+        part.paint("muscle", loop, gain=1.6)
+        part.paint(content, loop + np.float32(2), gain=fill)
     for side in (-1, 1):
         kidney = ellipsoid(
             (
@@ -131,7 +138,7 @@ def muscles(paper: "Paper", place: Place, spine: Column, card: dict, rng: np.ran
     """Erector spinae behind the laminae and psoas beside the bodies: fascicles, septa, and fat between them."""
     u, x = place.u, place.x
     depth = place.of(spine.depth)
-    fascia = place.body[1] - back(place, spine, card) + np.float32(card["fat_mm"]) - 2.0
+    fascia = place.body[1] - skin_of_back(place.body[2], spine, card) + np.float32(card["fat_mm"]) - 2.0
     behind = np.maximum(fascia, depth + 6 - u)
     fibres = power_law(rng, (256, 256), 1.5, longest=30)
     # fascicles run along the column and slant towards it
@@ -180,7 +187,7 @@ def discs_and_bodies(paper: "Paper", place: Place, spine: Column, card: dict, rn
     gap = np.abs(gap)
     inside_column = np.maximum(place.s - np.float32(spine.centre[-1] + 8), np.float32(spine.centre[0] - 10) - place.s)
     annulus = np.maximum(np.maximum(side - bulge, gap - thick), inside_column)
-    paper.paint("ligament", np.maximum(side - 1.7 - 0.6 * bulge, inside_column))
+    paper.paint("ligament", np.maximum(side - 0.9 - 0.5 * bulge, inside_column))
     paper.paint("annulus", annulus, label=DISC)
     lamellae = np.sin(2 * np.pi * side / 1.6)
     paper.paint("annulus", annulus, 0.35, gain=0.8 + 0.8 * lamellae, label=DISC)
@@ -234,17 +241,6 @@ def discs_and_bodies(paper: "Paper", place: Place, spine: Column, card: dict, rn
     paper.paint("vein", vein, 0.85, gain=1.1, label=BODY, soften=2)
 
 
-def canal_centre(spine: Column, card: dict) -> np.ndarray:
-    """u of the middle of the canal at every level."""
-    return spine.depth + 1.5 + sac_half(card)
-
-
-def sac_half(card: dict) -> np.ndarray:
-    """Half depth of the dural sac at every level, mm; it ends at the second sacral one."""
-    half = np.r_[np.full(7, 7.0), np.full(12, 7.0), 7.6, 7.8, 7.6, 7.4, 6.8, 5.2, 2.6, 0.1, 0.1, 0.1]
-    return card["canal"] * card["scale"] * half
-
-
 def canal(paper: "Paper", place: Place, spine: Column, card: dict) -> None:
     """Epidural fat, the dural sac, its fluid with voids where it pulsates, and the cord down to its conus."""
     centre, half = place.of(canal_centre(spine, card)), place.of(sac_half(card))
@@ -292,7 +288,7 @@ def canal(paper: "Paper", place: Place, spine: Column, card: dict) -> None:
 
 
 def nerves(paper: "Paper", place: Place, spine: Column, card: dict, slice_mm: float, rng: np.random.Generator) -> None:
-    """Roots of the cauda equina, sunk to the back of the sac, each to the foramen of its level; faint as they are thinner than the slice."""
+    """Roots of the cauda equina, sunk to the back of the sac, each to the foramen of its level; faint as they are thin."""
     half, centre = sac_half(card), canal_centre(spine, card)
     levels = np.arange(len(half))
     end = float(np.interp(card["conus_level"], levels, spine.centre))
@@ -307,17 +303,16 @@ def nerves(paper: "Paper", place: Place, spine: Column, card: dict, slice_mm: fl
         nodes = np.arange(start - 5, stop + 5, 2.0)
         way = np.clip((nodes - start) / (stop - start), 0, 1)
         size, middle = np.interp(nodes, spine.centre, half), np.interp(nodes, spine.centre, centre)
-        wave = lambda pair: sum(a * np.sin(nodes / w + p) for a, w, p in pair)
-        beside = side * (size + 1.5) * (spread * np.minimum(3 * way, 1) + (1 - spread) * np.maximum(way - 0.75, 0) * 4) + wave(
-            waves[:2]
-        )
-        behind = middle + size * sink * np.minimum(2.5 * way, 1) + wave(waves[2:])
-        look = lambda values: np.interp(place.s, nodes, values).astype(np.float32)
-        dx = np.abs(place.x - look(beside))
+        ripple = [a * np.sin(nodes / w + p) for a, w, p in waves]
+        leaving = spread * np.minimum(3 * way, 1) + (1 - spread) * np.maximum(way - 0.75, 0) * 4
+        beside = side * (size + 1.5) * leaving + ripple[0] + ripple[1]
+        behind = middle + size * sink * np.minimum(2.5 * way, 1) + ripple[2] + ripple[3]
+        beside, behind = (np.interp(place.s, nodes, way).astype(np.float32) for way in (beside, behind))
+        dx = np.abs(place.x - beside)
         line = np.maximum(
-            np.abs(place.u - look(behind)) - radius, np.maximum(np.float32(start) - place.s, place.s - np.float32(stop))
+            np.abs(place.u - behind) - radius, np.maximum(np.float32(start) - place.s, place.s - np.float32(stop))
         )
-        share = np.clip((0.5 * slice_mm + radius - dx) / radius, 0, 1) * min(1.0, 2 * radius / slice_mm)
+        share = np.clip((0.5 * slice_mm + radius - dx) / radius, 0, 1) * min(1.0, 3.5 * radius / slice_mm)
         paper.paint("root", line, share, label=FLUID)
 
 
@@ -333,7 +328,7 @@ def posterior(paper: "Paper", place: Place, spine: Column, card: dict) -> None:
 
     def bone(distance: np.ndarray, cortex: float = 1.1) -> None:
         paper.paint("cortical", distance)
-        paper.paint("marrow", distance + cortex, fat=min(card["marrow_fat"] + 0.2, 0.9), gain=1.1)
+        paper.paint("marrow", distance + cortex, fat=min(card["marrow_fat"] + 0.1, 0.9), gain=0.95)
 
     # between the spinous processes: ligament and fat
     length = scale * (16 + 12 * np.exp(-(((place.level - C7) / 2.5) ** 2)) + 10 * thoracic + 12 * lumbar)
@@ -364,7 +359,7 @@ def posterior(paper: "Paper", place: Place, spine: Column, card: dict) -> None:
     # pedicles join them to the bodies; fat, root and veins in the foramina below
     level, v = cells(place, place.s, spine)
     body = np.asarray(spine.body, np.float32)[level]
-    passage = np.maximum(np.maximum(np.abs(beside - off + 2) - 6, depth - 1.5 - place.u), behind + 7)
+    passage = np.maximum(np.maximum(np.abs(beside - off + 2) - 5.5, depth - 1.0 - place.u), behind + 7)
     paper.paint("fat", passage)
     root = np.hypot(v - 0.36 * body, place.u - centre + 2.5 + 0.5 * np.sin(level)) - (2.0 + 1.2 * lumbar)
     paper.paint("root", np.maximum(root, passage), gain=0.8)
@@ -373,7 +368,7 @@ def posterior(paper: "Paper", place: Place, spine: Column, card: dict) -> None:
         paper.paint("flow", np.maximum(vessel, passage))
     pedicle = rounded(
         np.abs(v + 0.20 * body) - 0.23 * body,
-        np.maximum(np.abs(beside - off + 2) - 4.5, np.maximum(depth - 4 - place.u, behind + 3)),
+        np.maximum(np.abs(beside - off + 2) - 4.5, np.maximum(0.3 * depth - place.u, behind + 3)),
         2.0,
     )
     bone(pedicle)
@@ -400,7 +395,7 @@ def great_vessels(paper: "Paper", place: Place, spine: Column, card: dict) -> No
     paper.paint("flow", aorta)
     radius = form.uniform(8, 11)
     caval = np.hypot(place.x + 16 + sway + 10 * fork, 0.85 * (place.u + depth + radius + 5)) - radius + 3 * np.minimum(fork, 1)
-    caval = np.maximum(caval, 12 * (T12 - 1 - place.level))
+    caval = caval + 3 * np.maximum(T12 - 1 - place.level, 0) ** 2
     paper.paint("muscle", caval - 0.7)
     paper.paint("flow", caval, gain=1.5)
     # segmental vessels around the waist of every body

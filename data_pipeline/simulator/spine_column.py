@@ -53,7 +53,7 @@ class Column(NamedTuple):
 
 
 def column(card: dict) -> Column:
-    """The column of a card."""
+    """The column of a card; the body's origin is the middle of the trunk at the card's middle level."""
     scale, height = card["scale"], np.array(card["height"])
     worn = 1 - 0.45 * np.array(card["wear"])
     body, disc = scale * BODY_MM * height * (1 - np.array(card["compressed"])), scale * DISC_MM * worn
@@ -76,7 +76,29 @@ def column(card: dict) -> Column:
     y, z = np.cumsum(np.sin(smooth)) * STEP_MM, -np.cumsum(np.cos(smooth)) * STEP_MM
     sideways = card["scoliosis_mm"] * np.sin(s / 75 + card["form"] % 7)
     at = np.stack([np.interp(centre, s, v) for v in (sideways, y, z)], 1)
-    return Column(s, y, z, smooth, sideways, centre, body, disc, scale * DEPTH_MM, scale * WIDTH_MM, at)
+    made = Column(s, y, z, smooth, sideways, centre, body, disc, scale * DEPTH_MM, scale * WIDTH_MM, at)
+    level = np.interp(card["middle_level"], np.arange(len(at)), at[:, 2])
+    trunk = float(skin_of_back(level, made, card)) - card["extent_mm"][1]
+    return made._replace(y=y - trunk, z=z - level, at=at - (0, trunk, level))
+
+
+def canal_centre(spine: Column, card: dict) -> np.ndarray:
+    """u of the middle of the canal at every level."""
+    return spine.depth + 1.5 + sac_half(card)
+
+
+def sac_half(card: dict) -> np.ndarray:
+    """Half depth of the dural sac at every level, mm; it ends at the second sacral one."""
+    half = np.r_[np.full(7, 7.0), np.full(12, 7.0), 7.6, 7.8, 7.6, 7.4, 6.8, 5.2, 2.6, 0.1, 0.1, 0.1]
+    return card["canal"] * card["scale"] * half
+
+
+def skin_of_back(z: np.ndarray | float, spine: Column, card: dict) -> np.ndarray:
+    """y of the skin at heights z: flat, as the patient lies on it, and clear of the spinous processes."""
+    reach = canal_centre(spine, card) + 36 * card["scale"]
+    flat = np.max((spine.at[:, 1] + reach)[C7 : S1 + 1])
+    follows = np.interp(-z, -spine.z, spine.y + np.mean(reach))
+    return np.asarray(0.82 * flat + 0.18 * follows + 1.25 * card["fat_mm"], np.float32)
 
 
 def along(spine: Column, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
