@@ -31,6 +31,7 @@ SHAPE, MAPS, PATCH = (30, 256, 144), 7, (16, 64, 64)
 PATCH_BYTES = 8 * 16 * 64 * 64 + 4 * MAPS * 64 * 64
 PER_SHARD = 16
 STORAGES = ("complex64", "float16")
+STUDIED = {"hdf5": "complex64", "array_record": "float16"}  # the storage whose threads, workers and memory are looked at
 GOAL = 200  # patches a second
 PACKAGES = ("numpy", "h5py", "grain", "array_record", "tensorflow_datasets")
 NO_TFDS = "tensorflow-datasets is not installed, so ArrayRecord is left out: pip install 'snraware-jax[tfds]'"
@@ -179,7 +180,7 @@ TASKS: dict[str, Callable[..., dict[str, Any]]] = {
 
 def plan(quick: bool, folder: str, with_tfds: bool) -> list[dict[str, Any]]:
     """All tasks in order; `task` names the function, the rest it is given."""
-    series, patches, count = (6, 64, 40) if quick else (48, 2000, 20_000)
+    series, patches, count = (6, 64, 40) if quick else (48, 800, 20_000)
     tasks: list[dict[str, Any]] = [{"task": "machine"}]
     for container in ("hdf5", "array_record") if with_tfds else ("hdf5",):
         for storage in STORAGES:
@@ -190,7 +191,7 @@ def plan(quick: bool, folder: str, with_tfds: bool) -> list[dict[str, Any]]:
                 {"task": "throughput", "preset": "paper", **case},
                 {"task": "throughput", "preset": "upstream", **case, "patches": patches // 4},
             ]
-            if storage == "complex64":
+            if storage == STUDIED[container]:
                 tasks.append({"task": "throughput", "preset": "paper", **case, "prefetch": 1})
                 tasks.append({"task": "throughput", "preset": "paper", **case, "prefetch": 1, "workers": 2})
                 tasks.append({"task": "memory", **of, "batch": 1, "count": count, "prefetch": 2})
