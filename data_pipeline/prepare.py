@@ -17,14 +17,10 @@ from data_pipeline.prepare_inputs import Input, record_of_simulation
 from data_pipeline.prepare_plan import RECORDS_PER_SHARD, Plan, write_json
 from data_pipeline.prepare_shards import Failure, Task
 from data_pipeline.records import SPLITS, Storage
+from data_pipeline.sources import FIRST_SUBJECT, SHARDS
 from snraware_jax import files
 from snraware_jax.errors import InputError
 from snraware_jax.progress import Progress
-
-# simulated subjects of the three splits are numbered apart, so that no setting of one can reach into another
-FIRST_SUBJECT = {"train": 0, "validation": 10_000_000, "test": 20_000_000}
-
-SHARDS = "[!.]*.h5"
 
 Format = Literal["hdf5", "tfds"]
 Engine = Literal["local", "beam"]

@@ -5,7 +5,8 @@ It is kept in OUTPUT/plan.json, the subjects' splits in OUTPUT/splits.json, so t
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -93,7 +94,7 @@ def update(
         )
     known = {one._replace(count=0): one for one in plan.inputs}
     fresh = [one for one in found if one not in known]
-    lost = {one.path for before, one in known.items() if before not in found}
+    lost = {one.path for one in known.keys() - set(found)}
     stale = sorted(item.path for shard in plan.shards for item in shard.items if item.sample_id in made and item.path in lost)
     if stale:
         raise InputError(
@@ -110,7 +111,7 @@ def update(
 def _counted(found: Sequence[Input]) -> list[Input]:
     """The inputs with the number of their series; one that cannot be read counts as one, which will fail and be listed."""
     counted, errors = [], []
-    with Progress(len(found), "look at inputs", unit="files") as progress:
+    with Progress(len(found), "look at inputs", unit="files", enabled=len(found) > 1) as progress:
         for one in found:
             try:
                 counted.append(one._replace(count=count_series(Path(one.path))))
@@ -127,7 +128,7 @@ def _extended(plan: Plan, fresh: Sequence[Input], kept: Mapping[str, str]) -> tu
     by_series = plan.settings["split_by"] == "series"
     unit = lambda one, number: f"{one.subject}/{Path(one.path).name}[{number}]" if by_series else one.subject
     series = [(one, number) for one in fresh for number in range(one.count)]
-    splits = assign_splits([unit(*of) for of in series], kept)
+    splits = assign_splits([unit(one, number) for one in (*plan.inputs, *fresh) for number in range(one.count)], kept)
     first = 1 + max((item.sample_id for shard in plan.shards for item in shard.items), default=-1)
     items = [(splits[unit(*of)], Item(of[0].path, of[1], first + i, of[0].subject)) for i, of in enumerate(series)]
     shards = list(plan.shards)
@@ -159,30 +160,26 @@ def assign_splits(names: Iterable[str], kept: Mapping[str, str] | None = None) -
 
     Args:
       names: of what must not be on two sides: subjects.
-      kept: splits that are settled.
+      kept: splits that are settled; of other names too.
 
     Raises:
       InputError: if a split has none.
     """
-    splits = dict(kept or {})
-    ranked = sorted(set(names) - splits.keys(), key=_share)
-    for name in ranked:
-        share = _share(name)
-        splits[name] = "test" if share < HELD_OUT else "validation" if share < 2 * HELD_OUT else "train"
-    taken: set[str] = set()
-    wanted: list[tuple[str, Callable[[str], float]]] = [
-        ("test", _share),
-        ("validation", _share),
-        ("train", lambda name: -_share(name)),
-    ]
-    for split, nearness in wanted:
-        if split not in splits.values():
-            free = [name for name in ranked if name not in taken and list(splits.values()).count(splits[name]) > 1]
+    kept, names = kept or {}, set(names)
+    ranked = sorted(names - kept.keys(), key=_share)
+    by_hash = lambda share: "test" if share < HELD_OUT else "validation" if share < 2 * HELD_OUT else "train"
+    splits = {name: by_hash(_share(name)) for name in ranked}
+    moved: set[str] = set()
+    for split in ("test", "validation", "train"):
+        counts = Counter(splits.get(name) or kept[name] for name in names)
+        if not counts[split]:
+            free = [name for name in ranked if name not in moved and counts[splits[name]] > 1]
             if not free:
-                raise InputError(f"{len(splits)} subject(s), none for {split}; {NONE_FOR}")
-            taken.add(min(free, key=nearness))
-            splits[min(free, key=nearness)] = split
-    return splits
+                raise InputError(f"{len(names)} subject(s), none for {split}; {NONE_FOR}")
+            nearest = free[-1 if split == "train" else 0]
+            splits[nearest] = split
+            moved.add(nearest)
+    return {**kept, **splits}
 
 
 def _share(name: str) -> float:

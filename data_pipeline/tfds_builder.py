@@ -18,6 +18,7 @@ import numpy as np
 
 from data_pipeline import records
 from data_pipeline.records import SPLITS, Record, Storage
+from data_pipeline.sources import SHARDS
 from snraware_jax.errors import InputError
 
 try:
@@ -115,7 +116,7 @@ def parts_of(folder: Path, storage: Storage, count: Callable[[], None] | None = 
     Raises:
       InputError: if there is no shard, or one is damaged.
     """
-    shards = sorted(folder.glob("[!.]*.h5"))
+    shards = sorted(folder.glob(SHARDS))
     if not shards:
         raise InputError(f"{folder}: no shards (*.h5)")
     parts: dict[str, list[Part]] = {split: [] for split in SPLITS}

@@ -151,6 +151,13 @@ def test_no_split_is_empty(count):
         assert prepare_plan.assign_splits([*names, "more"], splits).items() >= splits.items()
 
 
+def test_splits_of_subjects_that_are_not_here_do_not_count():
+    kept = {"far": "test", "away": "validation"}
+    splits = prepare_plan.assign_splits(["a", "b", "c"], kept)
+    assert splits.items() >= kept.items()
+    assert {splits[name] for name in "abc"} == {"train", "validation", "test"}
+
+
 def test_fewer_than_three_subjects_cannot_be_split():
     with pytest.raises(InputError, match="--split_by=series"):
         prepare_plan.assign_splits(["one", "one", "two"])

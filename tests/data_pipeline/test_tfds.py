@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -143,3 +144,24 @@ def test_beam_makes_the_records_that_the_local_engine_makes(count, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*record*")}
     assert run(raw, tmp_path / "tfds", engine="beam", file_format="tfds") == local
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*record*")} == before
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_makes_the_same_records(launch, tmp_path):
+    """40 raw scans; killed at a random instant after every shard that is finished."""
+    raw, killed, rng = write_scans(tmp_path / "raw", 40), tmp_path / "killed", np.random.default_rng(0)
+    run(raw, tmp_path / "whole")
+    kills, finished = 0, lambda: len(list(killed.glob("outcomes/*.json")))
+    while True:
+        before, process = finished(), launch("prepare_data", f"--input={raw}", f"--output={killed}")
+        while process.poll() is None and finished() == before:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.3))
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.communicate()
+        kills += 1
+    assert process.returncode == 0, process.communicate()
+    assert kills >= 2
+    assert equal(ShardSource(killed, "all"), ShardSource(tmp_path / "whole", "all"))
