@@ -9,8 +9,8 @@ import numpy as np
 from data_pipeline.simulator import coils, motion, object_phase, scene
 from data_pipeline.simulator import view as views
 from data_pipeline.simulator.acquisition import acquire
+from data_pipeline.simulator.clean_sample import CleanSample, clean_sample
 from data_pipeline.simulator.subject import Settings, draw_card, draw_view, stream
-from data_pipeline.simulator.training_sample import CleanSample, clean_sample
 from snraware_jax.formats.scan import RawScan
 
 SLICES = 64  # numbers of one view's random streams
@@ -134,6 +134,6 @@ def heart_picture(
 
 def body_maps(card: dict, plane: views.View, settings: Settings, rng: np.random.Generator) -> np.ndarray:
     """Sensitivities `[C, 48, 64]` of the array on the subject's chest over the field of view."""
-    standoff = rng.uniform(45, 85)
+    standoff = rng.uniform(20, 80)
     half = [float(body) + standoff for body in card["body_half_mm"]]
     return coils.sensitivities(rng, settings.coils, views.points(plane, MAPS), half, settings.array, settings.broken_coil)

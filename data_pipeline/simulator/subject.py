@@ -102,6 +102,8 @@ class Settings:
             min(factors) > 0 and len(factors) == (2 if volume else 1),
             "give R, or of a volume (R along ky, R along kz)",
         )
+        enough = self.sampling == "uniform" or self.frames >= factors[0]
+        yield "frames", enough, f"interleaved lines calibrate themselves over R frames: give {factors[0]} or more"
         yield (
             "calibration_lines",
             self.calibration_lines <= self.matrix[0],

@@ -33,6 +33,8 @@ def test_noise_alone_comes_out_as_unit_noise(scan, plan):
     assert image.real.std() == pytest.approx(image.imag.std(), rel=0.01)
 
 
+# at R = 5 and g near 10 few modes carry the noise: its mean SD has an error of 0.0014 over 64 frames, and of 0.0012 from the covariance
+ENOUGH = {"frames": 64, "noise_readouts": 1024}
 PARTIAL_FOURIER = 0.25  # of the lines that are left out on one side
 
 
@@ -55,7 +57,7 @@ def partial_fourier(acquired: np.ndarray, side: str) -> np.ndarray:
 
 @pytest.mark.parametrize("acceleration", [2, 3, 4, 5, 6])
 def test_the_true_noise_of_a_simulated_cine_has_the_sd_that_g_promises(acceleration):
-    made = simulated(acceleration)
+    made = simulated(acceleration, **ENOUGH)
     scan, noise = made.scan, made.scan.kspace - made.noise_free
     plan = chain.calibrate(scan, (acceleration,))
     body = np.abs(made.truth[0]) > 0.1 * np.percentile(np.abs(made.truth), 99)
@@ -68,7 +70,7 @@ def test_the_true_noise_of_a_simulated_cine_has_the_sd_that_g_promises(accelerat
 @pytest.mark.parametrize("acceleration", [2, 5])
 @pytest.mark.parametrize("matrix", [(96, 120), (76, 89)], ids=str)
 def test_the_true_noise_of_a_zero_filled_cine_has_the_sd_that_g_promises(acceleration, matrix):
-    made = simulated(acceleration, frames=8)
+    made = simulated(acceleration, **ENOUGH)
     plan = chain.calibrate(made.scan, (acceleration,), matrix)
     noise = made.scan.kspace - made.noise_free
     assert mean_sd(plan, noise, made.scan.acquired) == pytest.approx(1, abs=0.005)

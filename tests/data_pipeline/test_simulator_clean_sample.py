@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.simulator import Settings, acquire, acquisition, coils, fourier
-from data_pipeline.simulator.training_sample import band_limited, clean_sample
+from data_pipeline.simulator.clean_sample import band_limited, clean_sample
 from snraware_jax.recon import chain
 
 pytestmark = pytest.mark.xdist_group("simulator")
