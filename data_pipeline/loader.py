@@ -3,7 +3,7 @@
 The content of step s is a function of (seed, s) alone, so that a restart at step s needs no iterator state.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,7 @@ from absl import flags
 from data_pipeline import patches, sources
 from data_pipeline.patches import Augmentation
 from data_pipeline.sources import Source
+from snraware_jax.errors import InputError
 
 EPOCHS = 2**30  # without end in practice; grain cannot count endless batches of one sample
 
@@ -61,7 +62,7 @@ def batches(
 
     Raises:
       ValueError: if the batch does not divide over the hosts, or there are workers in a program whose absl flags are not parsed.
-      InputError: naming file and record, when a batch with a record that cannot be used is due.
+      InputError: naming file and record, when a batch with a record that cannot be used is due; or as `stack`.
     """
     if batch_size % hosts:
         raise ValueError(f"batch {batch_size} does not divide over {hosts} hosts: choose a multiple of {hosts}")
@@ -86,7 +87,7 @@ def batches(
         }
 
     # a host's share is a contiguous part of the global batch, so the batch has one order on any number of hosts
-    shares = grain.MapDataset.range(EPOCHS * count).map(sample).batch(batch_size // hosts)
+    shares = grain.MapDataset.range(EPOCHS * count).map(sample).batch(batch_size // hosts, batch_fn=stack)
     steps = shares.slice(slice(host, None, hosts)).slice(slice(first_step, None))
     ahead = steps.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads))
     if workers:
@@ -94,6 +95,19 @@ def batches(
         # out of shared memory, which Python complains about if it is still in use at the end of a program
         ahead = ahead.map(lambda batch: {name: np.array(value) for name, value in batch.items()})
     return _closing(iter(ahead))
+
+
+def stack(samples: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """One batch of samples, with a first axis for them.
+
+    Raises:
+      InputError: if the records differ in their number of g-maps.
+    """
+    maps = {len(sample["gmaps"]): int(sample["sample_id"]) for sample in samples}
+    if len(maps) > 1:
+        found = ", ".join(f"record {sample_id} has {count}" for count, sample_id in sorted(maps.items()))
+        raise InputError(f"records differ in their number of g-maps ({found}); prepare all with the same accelerations")
+    return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
 def _closing(iterator: grain.DatasetIterator) -> Iterator[dict[str, np.ndarray]]:

@@ -86,7 +86,7 @@ def shard_paths(folder: Path) -> list[Path]:
 
 
 class SimulatorSource:
-    """Records that are simulated when they are asked for: training data without a file, each 0.5 s or less of one core.
+    """Records that are simulated when they are asked for: training data without a file.
 
     Record i is of subject FIRST_SUBJECT[split] + i, which is its sample id too. It pickles, so worker processes can simulate.
 

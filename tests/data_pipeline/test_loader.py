@@ -1,5 +1,7 @@
 """Batches are a function of (seed, step): every record once an epoch, the same after a restart and on more hosts."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from absl import flags
@@ -8,6 +10,7 @@ from data_pipeline import loader, records
 from data_pipeline.patches import PRESETS
 from data_pipeline.records import Record
 from data_pipeline.sources import ShardSource, Source
+from snraware_jax.errors import InputError
 
 PATCH = (4, 8, 8)
 
@@ -95,3 +98,9 @@ def test_other_seeds_and_epochs_give_other_crops():
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(ValueError, match="choose a multiple of 3"):
         take(1, hosts=3)
+
+
+def test_records_with_other_numbers_of_g_maps_are_refused():
+    other = dataclasses.replace(SOURCE[0], sample_id=5, gmaps=SOURCE[0].gmaps[:3])
+    with pytest.raises(InputError, match=r"record 5 has 3, record \d+ has 7"):
+        take(1, [*SOURCE[:3], other])

@@ -55,7 +55,7 @@ def test_a_patch_from_its_region_is_that_of_the_whole_series(shape):
     assert len(kinds) == 4
 
 
-@pytest.mark.parametrize(("n", "size"), [(16, 24), (17, 22), (9, 9), (16, 8), (17, 13), (12, 15), (15, 12)])
+@pytest.mark.parametrize(("n", "size"), [(16, 24), (17, 22), (16, 8), (17, 13)])
 def test_resizing_is_that_of_the_reconstruction(n, size):
     image, _ = series((3, n, 5))
     way = resize.zero_fill if size >= n else resize.crop_resolution
