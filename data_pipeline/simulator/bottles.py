@@ -160,7 +160,7 @@ def bubble(local: tuple[np.ndarray, np.ndarray], bottle: dict, rng: np.random.Ge
 def transmit(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, card: dict) -> np.ndarray:
     """Actual over nominal flip angle `[H, W]`: smooth, brighter in the middle (dielectric) or not, within 0.7 to 1.3."""
     a, b = (np.float32(v) for v in card["extent_mm"])
-    sizes = np.float32(card["transmit"])
+    sizes = np.array(card["transmit"], np.float32)
     u, v = x / a, y / b
     shading = sizes[0] * u + sizes[1] * v + sizes[2] * u * v + sizes[3] * (u * u - 0.3) + sizes[4] * (v * v - 0.3)
     wave = np.sin(2.5 * u + rng.uniform(0, 6)) * np.cos(2.5 * v + rng.uniform(0, 6))

@@ -36,6 +36,8 @@ HEAD_TISSUES = {
     "lens": Tissue((900, 1000), (30, 28), 0.7),
     "blood": Tissue((500, 600), (150, 120), 0.95),  # apparent: fresh spins have not seen the inversion
 }
+# where the middle, anterior and posterior arteries of one side begin, and whereto they run
+ARTERIES_MM = (((12, -8, -22), (0.9, 0, 0.3)), ((4, -22, -18), (0.1, -0.8, 0.6)), ((10, 30, -20), (0.3, 0.9, 0.2)))
 # relative SD of the texture
 TEXTURE = {"grey": 0.055, "white": 0.045, "fat": 0.18, "muscle": 0.16, "diploe": 0.3, "skin": 0.12}
 
@@ -65,7 +67,7 @@ def volume(
     spacing = [size / n for size, n in zip(place["size_mm"], shape, strict=True)]
     body = points(place, shape)
     anatomy_rng, wobble_rng, vessel_rng = random("torso").spawn(3)
-    bent = np.stack(wobble(body, wobble_rng))
+    bent = body + np.float32(0.6) * (np.stack(wobble(body, wobble_rng)) - body)
     # folds are drawn on the grid: another slab has others
     own = anatomy_rng.spawn(number + 1)[number]
     brain = draw_brain(bent, spacing, card, own) if templates is None else bend_template(bent, templates, card)
@@ -170,7 +172,7 @@ def head(
     paint(None, table - thick)
     paint("diploe", np.maximum(table - thick + 1.5, 1.5 - table), 0.6)
     for side in (-1, 1):
-        eye = (x - side * 32, y + half[1] + 1, z + 30)
+        eye = (x - side * 32, y + half[1] - 9, z + 34)
         paint("fat", ellipsoid((eye[0] + side * 5, eye[1] - 16, eye[2]), (17, 27, 17)), 1.0)
         for height, lean in ((11, 0), (-11, 0), (0, 11), (0, -11)):
             paint(
@@ -204,13 +206,8 @@ def small_vessels(
     """Bright arteries that branch over the brain, dark fluid along those that pierce the white matter: (coverage, signal) each."""
     trees = []
     for side in (-1, 1):
-        for root, heading in (
-            ((12, -8, -22), (0.9, 0, 0.3)),
-            ((4, -22, -18), (0.1, -0.8, 0.6)),
-            ((10, 30, -20), (0.3, 0.9, 0.2)),
-        ):
-            root, heading = ((side * v[0], *v[1:]) for v in (root, heading))
-            trees.append(vessels.grow(rng, root, heading, 1.5, 8))
+        for (x, y, z), (right, back, up) in ARTERIES_MM:
+            trees.append(vessels.grow(rng, (side * x, y, z), (side * right, back, up), 1.3, 8))
     arteries = vessels.join(trees)
     start = rng.uniform((-45, -60, -30), (45, 65, 60), (700, 3))
     outward = start * (1.0, 0.6, 1.0) + rng.normal(0, 8, (700, 3)) - (0, 0, 8)

@@ -49,17 +49,20 @@ def draw_brain(points: np.ndarray, spacing_mm: Sequence[float], card: dict, rng:
     shape, width = x.shape, float(min(spacing_mm[1:]))
     half = card["brain_half_mm"]
     beside = np.abs(x)
-    hull = ellipsoid((x, y, z), tuple(half)) + 5 * np.maximum(-z / half[2] - 0.35, 0)
+    low = np.maximum(-z / half[2] - 0.15, 0)
+    hull = ellipsoid((x, y, z), tuple(half)) + low * (
+        5 + 45 * np.maximum(-y / half[1] - 0.2, 0)
+    )  # flat below, the orbits in front
     folia_rng, fold_rng, depth_rng = rng.spawn(3)
 
     cerebellum = ellipsoid((x, y - 50, z + 40), (50, 31, 25))
     stem = capsule((x, y, z), (0, 18, -14), (0, 26, -90), 11.5)
-    cerebrum = np.maximum(hull, 3 - cerebellum)
-    # a sheet of fluid wherever a field of one wavelength crosses 0, some 15 mm deep
+    cerebrum = np.maximum(hull, 1.5 - cerebellum)
+    # a sheet of fluid wherever a field of one wavelength crosses 0, some 20 mm deep
     folds = waves(fold_rng, shape, spacing_mm, card["fold_mm"]) + 0.12 * waves(
         fold_rng, shape, spacing_mm, 0.4 * card["fold_mm"]
     )
-    depth = 17 + 6 * waves(depth_rng, shape, spacing_mm, 35.0)
+    depth = 20 + 8 * waves(depth_rng, shape, spacing_mm, 35.0)
     sulcus = np.maximum(_sheet(folds, spacing_mm) - card["sulcus_mm"], -cerebrum - depth)
     meander = 3 * waves(depth_rng, shape, spacing_mm, 30.0)
     corpus = 1.5 - ellipsoid((0 * x, y - 2, z + 3), (1.0, 37, 27))
@@ -84,12 +87,12 @@ def draw_brain(points: np.ndarray, spacing_mm: Sequence[float], card: dict, rng:
     septum = np.maximum(beside - 0.7, 10 - z)
     fluid = cover(np.maximum(np.minimum(ventricles, third), -septum), width)
 
-    leaf = np.arctan2(z + 42, y - 22) * np.float32(34 / card["folia_mm"]) + 0.35 * rough(
-        folia_rng, shape, spacing_mm, 2.0, 30.0
-    )
+    # leaves lie about the stem, one over and one behind the other
+    around = 34 * np.arctan2(z + 42, y - 22) + 0.8 * np.hypot(0.7 * x, y - 22)
+    leaf = around / np.float32(card["folia_mm"]) + 0.35 * rough(folia_rng, shape, spacing_mm, 2.0, 30.0)
     leaves = np.abs(np.sin(np.pi * leaf)) * np.float32(card["folia_mm"] / np.pi) - 0.35
     fissures = np.abs(np.sin(np.pi * leaf / 5)) * np.float32(5 * card["folia_mm"] / np.pi) - 0.7
-    to_fluid = np.minimum.reduce([-cerebellum, np.maximum(leaves, -cerebellum - 6), np.maximum(fissures, -cerebellum - 15)])
+    to_fluid = np.minimum.reduce([-cerebellum, np.maximum(leaves, -cerebellum - 8), np.maximum(fissures, -cerebellum - 24)])
     small = cover(-to_fluid, width)
     core = cover(1.3 - to_fluid, 1.5 * width)
     own = cover(stem, width)

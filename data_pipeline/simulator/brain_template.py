@@ -46,7 +46,7 @@ def load(folder: Path) -> tuple[list[np.ndarray], np.ndarray]:
             raise InputError(
                 f"{folder}: no mni_icbm152_{part}_*.nii.gz here: give the folder of the MNI ICBM152 2009a templates"
             )
-        image = nibabel.load(found[0])
+        image = nibabel.Nifti1Image.from_filename(found[0])
         values = np.asarray(image.dataobj, np.float32)
         volumes.append(values / max(float(values.max()), 1e-6))
         affines.append(image.affine)
@@ -58,6 +58,6 @@ def load(folder: Path) -> tuple[list[np.ndarray], np.ndarray]:
 def _hull(mask: np.ndarray, voxel_mm: float) -> np.ndarray:
     """Signed distance in mm to a mask with its furrows closed, on every third voxel."""
     coarse = ndimage.gaussian_filter(mask.astype(np.float32), 2.0)[::COARSE, ::COARSE, ::COARSE]
-    closed = ndimage.binary_closing(np.pad(coarse > 0.5, 6), iterations=5)[6:-6, 6:-6, 6:-6]
-    outside, inside = ndimage.distance_transform_edt(~closed), ndimage.distance_transform_edt(closed)
+    closed = np.asarray(ndimage.binary_closing(np.pad(coarse > 0.5, 6), iterations=5), bool)[6:-6, 6:-6, 6:-6]
+    outside, inside = (np.asarray(ndimage.distance_transform_edt(part)) for part in (~closed, closed))
     return ndimage.gaussian_filter((outside - inside) * COARSE * voxel_mm, 2.5).astype(np.float32)

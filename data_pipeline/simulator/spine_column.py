@@ -114,3 +114,44 @@ def along(spine: Column, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     slope = look(s, spine.slope)
     u = (y - look(s, spine.y)) * np.cos(slope) + (z - look(s, spine.z)) * np.sin(slope)
     return s, u, x - look(s, spine.sideways)
+
+
+class Place(NamedTuple):
+    """Where the points of a slice are: `body` `[3, H, W]`; `s`, `u`, `x` along, behind, beside the column; `level`, real."""
+
+    body: np.ndarray
+    s: np.ndarray
+    u: np.ndarray
+    x: np.ndarray
+    level: np.ndarray
+
+    def within(self, box: tuple[slice, slice]) -> "Place":
+        """A part of the points."""
+        return Place(self.body[:, box[0], box[1]], *(part[box] for part in self[1:]))
+
+    def around(self, y: float, z: float, reach: float) -> tuple[slice, slice]:
+        """Rows and columns within `reach` of a point, for what is small; a slice is sagittal, all but a few degrees."""
+        spans = []
+        for line, at in ((self.body[2][:, self.body.shape[2] // 2], z), (self.body[1][self.body.shape[1] // 2], y)):
+            found = np.flatnonzero(np.abs(line - at) < reach)
+            spans.append(slice(found[0], found[-1] + 1) if len(found) else slice(0, 0))
+        return spans[0], spans[1]
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """A quantity of the levels at every point, interpolated between them."""
+        below = np.minimum(self.level.astype(np.int32), len(values) - 2)
+        values = np.asarray(values, np.float32)
+        return values[below] + (self.level - below) * np.diff(values)[below]
+
+
+def cells(place: Place, s: np.ndarray, spine: Column) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest level of every point, and the distance `v` along the column from its middle."""
+    borders = spine.centre + 0.5 * (spine.body + spine.disc)
+    level = np.minimum(np.searchsorted(borders, s), len(borders) - 1)
+    return level, (s - spine.centre[level]).astype(np.float32)
+
+
+def rounded(first: np.ndarray, second: np.ndarray, radius: float) -> np.ndarray:
+    """Signed distance to the intersection of two shapes with its edges rounded."""
+    a, b = first + np.float32(radius), second + np.float32(radius)
+    return np.minimum(np.maximum(a, b), 0) + np.hypot(np.maximum(a, 0), np.maximum(b, 0)) - np.float32(radius)
