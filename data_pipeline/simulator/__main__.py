@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.simulator import TABLE_1, Settings, study
-from snraware_jax.errors import describe
+from snraware_jax.errors import InputError, describe
 from snraware_jax.formats.atomic import replacing
 from snraware_jax.formats.mrd import write_scans
 from snraware_jax.progress import Progress
@@ -31,21 +31,22 @@ def main() -> None:
     parser.add_argument(
         "--protocol", choices=["small", *TABLE_1], default="small", help="a small cine, or a scan of Table 1 [small]"
     )
+    parser.add_argument("--templates", type=Path, help="folder of the MNI ICBM152 files, for mprage [the brain is drawn]")
     arguments = parser.parse_args()
     if arguments.subjects < 1 or arguments.seed < 0:
         parser.error("--subjects must be 1 or more, --seed 0 or more")
     settings = Settings() if arguments.protocol == "small" else TABLE_1[arguments.protocol]
     try:
-        write(arguments.output, arguments.subjects, arguments.seed, settings)
-    except OSError as error:
+        write(arguments.output, arguments.subjects, arguments.seed, settings, arguments.templates)
+    except (InputError, OSError) as error:
         parser.error(describe(error))
 
 
-def write(output: Path, subjects: int, seed: int, settings: Settings) -> None:
+def write(output: Path, subjects: int, seed: int, settings: Settings, templates: Path | None = None) -> None:
     """Simulates the subjects 0 to `subjects` - 1 of a population into a folder."""
     with Progress(subjects, "simulate", unit="subjects") as progress:
         for subject in range(subjects):
-            made = study(seed, subject, settings)
+            made = study(seed, subject, settings, templates=templates)
             path = output / f"{made[0].scan.name}.h5"
             write_scans(path, [one.scan for one in made])
             with replacing(path.with_suffix(".truth.npz")) as temporary:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from data_pipeline.simulator import coils, motion, object_phase, scene
+from data_pipeline.simulator import bottles, brain, coils, frame, motion, object_phase, scene, spine
 from data_pipeline.simulator import view as views
 from data_pipeline.simulator.acquisition import acquire
 from data_pipeline.simulator.clean_sample import CleanSample, clean_sample
@@ -16,6 +17,7 @@ from snraware_jax.formats.scan import RawScan
 SLICES = 64  # numbers of one view's random streams
 MAPS = (48, 64)  # grid of the coil maps, which are smooth
 HEARTS = ("retro_cine", "realtime_cine", "perfusion")
+STANDOFF_MM = {"spine": 15.0, "helmet": 22.0, "birdcage": 30.0}
 Streams = Callable[[str], np.random.Generator]
 
 
@@ -68,12 +70,19 @@ def simulate(seed: int, subject: int, settings: Settings = Settings(), view: int
     return study(seed, subject, replace(settings, slices=1), view)[0]
 
 
-def study(seed: int, subject: int, settings: Settings, view: int = 0) -> list[Simulated]:
-    """Simulates all `settings.slices` of a study: parallel slices of one body, with the same coils, receivers, noise scan and scale."""
+def study(seed: int, subject: int, settings: Settings, view: int = 0, templates: Path | None = None) -> list[Simulated]:
+    """Simulates all `settings.slices` of a study: parallel slices of one body, with the same coils, receivers, noise scan and scale.
+
+    Args:
+      templates: folder of the MNI ICBM152 files for a brain, which is drawn without them.
+    """
     made: list[Simulated] = []
     receiver = scale = None
     for number in range(settings.slices):
-        found = heart_scene(seed, subject, settings, view, number)
+        if settings.kind in HEARTS:
+            found = heart_scene(seed, subject, settings, view, number)
+        else:
+            found = object_scene(seed, subject, settings, number, templates)
         name = "-".join(map(str, ("simulated", seed, subject, *([view] if view else []), *([number] if number else []))))
         random = stream(seed, subject, "noise", view * SLICES + number)
         fov_mm = tuple(found.card["fov_mm"])
@@ -130,6 +139,24 @@ def heart_picture(
     turn = np.exp(np.complex64(1j) * object_phase.still(of_slice("phase"), plane.shape)) * scene.edge_taper(plane.shape)
     card |= {"relative_volume": [state.volume for state in states], "fov_mm": list(fov_mm)}
     return card, drawn._replace(still=drawn.still * turn, moving=drawn.moving * turn[drawn.box]), plane
+
+
+def object_scene(seed: int, subject: int, settings: Settings, number: int, templates: Path | None) -> Scene:
+    """One slice of a spine or of bottles, or one slab of a brain."""
+    random: Streams = lambda name: stream(seed, subject, name)
+    if settings.kind == "mprage":
+        images, labels, card = brain.volume(random, settings, number, templates)
+    else:
+        images, labels, card = (spine.images if settings.kind == "spine" else bottles.image)(random, settings, number)
+    images = images * np.exp(np.complex64(1j) * object_phase.still(stream(seed, subject, "phase", number), images.shape[-2:]))
+    depth = len(images) if settings.kind == "mprage" else 1
+    points = frame.points(card["frame"], (min(depth, 16), *MAPS))
+    if settings.kind != "mprage":
+        points = points[:, 0]
+    array = settings.array if settings.array != "mixed" else "body"
+    half = [float(extent) + STANDOFF_MM.get(array, 40.0) for extent in card["extent_mm"]]
+    maps = coils.sensitivities(random("coils"), settings.coils, points, half, array, settings.broken_coil)
+    return Scene(images, labels, maps, card | {"fov_mm": list(settings.fov_mm)})
 
 
 def body_maps(card: dict, plane: views.View, settings: Settings, rng: np.random.Generator) -> np.ndarray:
