@@ -83,8 +83,8 @@ def turbo_spin_echo(t1: float, t2: float, density: float, tr: float, te: float) 
 def echo_train(lines: int, spacing: float, te: float, length: int, t2: float) -> np.ndarray:
     """Decay over an echo train along ky relative to k-space centre, exp(-(t(ky) - TE)/T2), `[lines]`, 1 at index lines//2.
 
-    Linear order in `length` segments of neighbouring lines; the train is turned so that the effective echo crosses the centre. Lines
-    beyond the acquired ones go on as the last.
+    Linear order in `length` segments of neighbouring lines; the train is turned so that the effective echo crosses the centre, and
+    lines before its first echo are taken with that one.
 
     Args:
       lines: phase encodes.

@@ -248,11 +248,9 @@ def posterior(paper: "Paper", place: Place, spine: Column, card: dict) -> None:
     for offset, size in ((-4.5, 0.9), (-6.0, 0.6), (3.2, 0.7)):
         vessel = np.hypot(v - 0.36 * body - 0.5 * offset, place.u - centre + 2.5 - offset) - size
         paper.paint("flow", np.maximum(vessel, passage))
-    pedicle = rounded(
-        np.abs(v + 0.20 * body) - 0.23 * body,
-        np.maximum(np.abs(beside - off + 2) - 4.5, np.maximum(0.3 * depth - place.u, behind + 3)),
-        2.0,
-    )
+    arched = v + 0.20 * body + 0.012 * (place.u - depth - 4) ** 2
+    length_and_width = np.maximum(np.abs(beside - off + 2) - 4.5, np.maximum(0.3 * depth - place.u, behind + 3))
+    pedicle = rounded(np.abs(arched) - 0.23 * body, length_and_width, 3.0)
     bone(pedicle)
     # transverse processes and heads of ribs
     rib = ellipsoid((beside - off - 14, place.u - depth - 6 - 3 * thoracic, v + 0.2 * body), (9.0, 5.5, 4.0 + 0.1 * body))
