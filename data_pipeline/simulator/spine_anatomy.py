@@ -55,18 +55,16 @@ def discs_and_bodies(paper: "Paper", place: Place, spine: Column, card: dict, rn
     level, v = cells(place, place.s, spine)
     lookup = lambda values: np.asarray(values, np.float32)[level]
     depth, width = place.of(spine.depth), place.of(spine.width)
-    body, disc, wear = lookup(spine.body), lookup(spine.disc), lookup(card["wear"])
+    body, wear = lookup(spine.body), lookup(card["wear"])
     u = place.u + lookup(card["slip_mm"])
     count = len(spine.centre)
 
     side = np.maximum(ellipsoid((place.x, u), (width, depth)), u - depth + 1.2)
     bulge = np.interp(place.s, spine.centre + 0.5 * (spine.body + spine.disc), card["bulge_mm"]).astype(np.float32)
-    gap = np.where(v > 0, 0.5 * (body + disc) - v, 0.5 * (body + disc) + v)  # to the middle of the nearest disc, 0 there
-    # above the middle it is the disc of the level over this one
+    # a point above the middle of its body is nearest to the disc of the level over it
     own = np.where(v > 0, level, np.maximum(level - 1, 0))
-    thick = np.asarray(spine.disc, np.float32)[own]
-    worn = np.asarray(card["wear"], np.float32)[own]
-    gap = np.abs(gap)
+    thick, worn = (np.asarray(values, np.float32)[own] for values in (spine.disc, card["wear"]))
+    gap = np.abs(0.5 * (body + thick) - np.abs(v))  # to the middle of the disc
     inside_column = np.maximum(place.s - np.float32(spine.centre[-1] + 8), np.float32(spine.centre[0] - 10) - place.s)
     annulus = np.maximum(np.maximum(side - bulge, gap - thick), inside_column)
     paper.paint("ligament", np.maximum(side - 0.9 - 0.5 * bulge, inside_column))
