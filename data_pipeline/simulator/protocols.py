@@ -32,10 +32,12 @@ TABLE_1 = {
     ),
     "phantom_r2": Settings(
         kind="phantom", matrix=(144, 192), frames=1, acceleration=2, fov_mm=(210.0, 280.0), zoom=(1.0, 1.0), array="birdcage",
+        flip_deg=12.0, tr_ms=8.0,
         **_AT_1_5_T,
     ),
     "phantom_r4": Settings(
         kind="phantom", matrix=(144, 192), frames=1, acceleration=4, fov_mm=(210.0, 280.0), zoom=(1.0, 1.0), array="birdcage",
+        flip_deg=12.0, tr_ms=8.0,
         **_AT_1_5_T,
     ),
 }  # fmt: skip
