@@ -4,9 +4,11 @@ A finished shard has OUTPUT/outcomes/SHARD.json beside it: what was made, what f
 damaged ones, are made.
 """
 
+import contextlib
 import json
 import multiprocessing
 import os
+import re
 import sys
 import threading
 from collections import deque
@@ -94,12 +96,25 @@ def make_shard(task: Task) -> Outcome:
                 made.append(result.sample_id)
                 yield result
 
-    records.write_shard(task.path, each(), task.storage)
+    with _system_errors(task.path):
+        records.write_shard(task.path, each(), task.storage)
     if not made:
         task.path.unlink()
     outcome = Outcome(tuple(made), tuple(failures))
     write_json(task.outcome_path, {"made": outcome.made, "failures": outcome.failures})
     return outcome
+
+
+@contextlib.contextmanager
+def _system_errors(path: Path) -> Iterator[None]:
+    """Turns what h5py raises where the system refuses to write (RuntimeError if it notices while closing) into a short OSError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number = re.search(r"errno = (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def _records(task: Task) -> Iterator[Record | Failure]:

@@ -374,10 +374,13 @@ def test_a_series_that_is_not_finite_is_a_failure(tmp_path):
     assert "1 NaN or Inf" in failure.why
 
 
-def test_a_full_disk_stops_it_and_the_same_command_continues(study, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("cannot close (errno = 28, error message = ...)")]
+)
+def test_a_full_disk_stops_it_and_the_same_command_continues(study, tmp_path, monkeypatch, error):
     def full(path, made, storage):
         if path.name == "train-00001.h5":
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise error
         return write(path, made, storage)
 
     write = records.write_shard

@@ -157,11 +157,12 @@ def test_killed_again_and_again_it_makes_the_same_records(launch, tmp_path):
         while process.poll() is None and finished() == before:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.3))
-        if process.poll() is not None:
-            break
+        finished_by_itself = process.poll() is not None
         process.kill()
-        process.communicate()
+        said = process.communicate()
+        if finished_by_itself:
+            break
         kills += 1
-    assert process.returncode == 0, process.communicate()
+    assert process.returncode == 0, said
     assert kills >= 2
     assert equal(ShardSource(killed, "all"), ShardSource(tmp_path / "whole", "all"))
