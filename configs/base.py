@@ -21,10 +21,15 @@ def get_config(size: str = "paper") -> ConfigDict:
 
     config.data.simulation = ConfigDict()  # used where data.path is empty
     config.data.simulation.seed = 0  # apart from `seed`: another training run, the same subjects
-    config.data.simulation.subjects = (512, 16, 8)  # train, validation, test
+    config.data.simulation.subjects = (4096, 64, 16)  # train, validation, test
+    config.data.simulation.raw = (
+        False  # whether series go through raw scans (undersampled, with aliasing); several times as slow
+    )
     config.data.simulation.matrix = (144, 256)  # ky, kx
     config.data.simulation.frames = 30
-    config.data.simulation.coils = 16
+    config.data.simulation.coils = 8
+    config.data.simulation.signal_snr = (120.0, 600.0)  # 99.5th percentile of a series in SNR units
+    config.data.simulation.fine = 2  # points per line on which the object is drawn
     config.data.simulation.acceleration = 2
     config.data.simulation.calibration_lines = 48
 
@@ -97,7 +102,9 @@ def quick(config: ConfigDict) -> None:
     """Small enough that 2 CPU cores simulate, train and evaluate in minutes; the structure stays that of the paper."""
     config.batch_size = 8
     config.data.patch = (8, 24, 24)
-    config.data.simulation.update(subjects=(24, 4, 4), matrix=(96, 128), frames=16, coils=8, calibration_lines=32)
+    config.data.simulation.update(
+        subjects=(24, 4, 4), matrix=(96, 128), frames=16, calibration_lines=32, signal_snr=(60.0, 200.0)
+    )
     config.noise.update(sigma_min=0.8, sigma_distribution="log_uniform")
     config.model.update(channels=8, heads=8, mixer_ratio=2.0, stochastic_depth=0.0, remat=False, dtype="float32")
     config.optimizer.update(name="adamw", lr_peak=3e-3, beta1=0.9, beta2=0.99, warmup=0.1)

@@ -12,12 +12,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
+
 from data_pipeline import prepare_inputs, prepare_plan, prepare_shards, records, simulator
 from data_pipeline.prepare_inputs import Input, record_of_simulation
 from data_pipeline.prepare_plan import RECORDS_PER_SHARD, Plan, write_json
 from data_pipeline.prepare_shards import Failure, Task
 from data_pipeline.records import SPLITS, Storage
-from data_pipeline.sources import FIRST_SUBJECT, SHARDS
+from data_pipeline.sources import FIRST_SUBJECT, MOST_SUBJECTS, SHARDS, SimulatorSource
 from snraware_jax import files
 from snraware_jax.errors import InputError
 from snraware_jax.progress import Progress
@@ -226,7 +228,9 @@ def _convert(folder: Path, output: Path, storage: Storage, file_format: Format, 
 # ---------------------------------------------------------------- simulated scans
 
 
-def simulate(folder: Path, *, seed: int, subjects: Sequence[int], settings: simulator.Settings, processes: int = 2) -> None:
+def simulate(
+    folder: Path, *, seed: int, subjects: Sequence[int], settings: simulator.Settings, raw: bool = False, processes: int = 2
+) -> None:
     """Fills FOLDER with simulated records; shards that are there already are kept, so it can be called again after a crash.
 
     Args:
@@ -234,29 +238,42 @@ def simulate(folder: Path, *, seed: int, subjects: Sequence[int], settings: simu
       seed: of the simulator.
       subjects: how many for train, validation and test.
       settings: of the simulator.
-      processes: that simulate beside this one, which reconstructs.
+      raw: whether every series goes through a raw scan, whose undersampling leaves aliasing in it; several times as slow.
+      processes: that simulate, on CPUs.
     """
     shards = [
-        (split, path, numbers)
+        (path, split, numbers)
         for split, count in zip(SPLITS, subjects, strict=True)
         for path, numbers in _simulated_shards(folder, split, count)
         if not path.exists()
     ]
-    total = sum(len(numbers) for _, _, numbers in shards)
+    total = sum(len(numbers) for *_, numbers in shards)
     if not total:
         return
-    with Progress(total, "simulate") as progress, ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_on_cpu)
+    with Progress(total, "simulate") as progress, pool:
         done = 0
-        for split, path, numbers in shards:
+        for path, split, numbers in shards:
             made = []
-            start = lambda number: pool.submit(simulator.simulate, seed, number, settings)
-            of_shard = prepare_shards.results(start, numbers, ahead=2 * processes)
-            for number, simulated in zip(numbers, of_shard, strict=True):
-                of = {"sample_id": number, "subject": f"simulated-{number:08d}", "split": split}
-                made.append(record_of_simulation(simulated.scan, simulated.noise_free, metadata={"card": simulated.card}, **of))
+            start = lambda number, split=split: pool.submit(_simulated, seed, number, split, settings, raw)
+            for record in prepare_shards.results(start, numbers, ahead=2 * processes):
+                made.append(record)
                 done += 1
                 progress.update(done)
             records.write_shard(path, made)
+
+
+def _on_cpu() -> None:
+    """Keeps a process that only simulates away from the accelerators."""
+    jax.config.update("jax_platforms", "cpu")
+
+
+def _simulated(seed: int, number: int, split: str, settings: simulator.Settings, raw: bool) -> records.Record:
+    if not raw:
+        return SimulatorSource(settings, seed=seed, subjects=MOST_SUBJECTS, split=split)[number - FIRST_SUBJECT[split]]
+    made = simulator.simulate(seed, number, settings)
+    of = {"sample_id": number, "subject": f"simulated-{number:08d}", "split": split}
+    return record_of_simulation(made.scan, made.noise_free, metadata={"card": made.card}, **of)
 
 
 def _simulated_shards(folder: Path, split: str, count: int) -> Iterable[tuple[Path, list[int]]]:

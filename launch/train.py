@@ -59,7 +59,9 @@ def simulate_train_evaluate(config: ConfigDict, workdir: Path, folder: Path, set
     if not config.data.path:
         subjects = config.data.simulation.subjects
         print(f"train: no --config.data.path, so {sum(subjects)} subjects are simulated into {folder}", flush=True)
-        prepare.simulate(folder, seed=config.data.simulation.seed, subjects=subjects, settings=settings)
+        prepare.simulate(
+            folder, seed=config.data.simulation.seed, subjects=subjects, settings=settings, raw=config.data.simulation.raw
+        )
     training, validation = ShardSource(folder, "train"), ShardSource(folder, "validation")
 
     run = assemble(config, len(training))
@@ -86,7 +88,7 @@ def simulator_settings(config: ConfigDict) -> "simulator.Settings":
     """
     from data_pipeline import simulator
 
-    fields = {name: value for name, value in config.data.simulation.items() if name not in ("seed", "subjects")}
+    fields = {name: value for name, value in config.data.simulation.items() if name not in ("seed", "subjects", "raw")}
     return simulator.Settings(**fields)
 
 
