@@ -130,7 +130,9 @@ def to_fields(record: Record, storage: Storage = "complex64") -> dict[str, Any]:
     card |= {"sample_id": int(record.sample_id), "native_noise": float(record.native_noise)}
     image = _parts(np.ascontiguousarray(record.image, np.complex64))
     if storage == "float16":
-        exponent = max(math.frexp(np.abs(image).max())[1] - LARGEST_LOG2, LEAST_EXPONENT)
+        mantissa, power = math.frexp(np.abs(image).max())
+        power += int(np.float16(mantissa) == 1)  # it rounds up to the next power of two, and must be stored as that again
+        exponent = max(power - LARGEST_LOG2, LEAST_EXPONENT)
         image = np.ldexp(image, -exponent).astype(np.float16)
         card["exponent"] = exponent
     gmaps = np.ascontiguousarray(record.gmaps, np.float32)

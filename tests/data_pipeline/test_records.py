@@ -71,6 +71,16 @@ def test_float16_costs_little_snr_and_half_the_bytes(tmp_path):
     assert sizes == {"complex64": 8 * image.size, "float16": 4 * image.size}
 
 
+def test_float16_stores_what_it_read_as_the_same_bytes():
+    """Also where rounding carries the largest part to a power of two, beside parts so small that they are subnormal."""
+    image = record().image
+    image[0, 0, :2] = 2**7 * (1 - 2.0**-13), 2.0**-30 * (1 + 2.0**-9)
+    first = records.to_fields(dataclasses.replace(record(), image=image), "float16")
+    again = records.to_fields(records.of_fields(first, "here"), "float16")
+    assert again["image"].tobytes() == first["image"].tobytes()
+    assert again["card"] == first["card"]
+
+
 def test_an_image_of_zeros_survives_float16():
     dark = dataclasses.replace(record(), image=np.zeros((2, 12, 10), np.complex64))
     np.testing.assert_array_equal(records.of_fields(records.to_fields(dark, "float16"), "x").image, dark.image)
