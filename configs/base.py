@@ -17,14 +17,14 @@ def get_config(size: str = "paper") -> ConfigDict:
     config.data = ConfigDict()
     config.data.path = ""  # folder of launch/prepare_data.py; empty: simulate into WORKDIR/data
     config.data.patch = (16, 64, 64)  # T, H, W
-    config.data.threads = 2  # that read and crop ahead of the training
+    config.data.threads = 2  # that read and crop ahead of the training, in each process
+    config.data.workers = 0  # processes that do so; 0: threads of the program, which is faster unless cropping holds it up
+    config.data.augmentation = "paper"  # none; "upstream": flips, other matrices, single frames (data_pipeline/patches.py)
 
     config.data.simulation = ConfigDict()  # used where data.path is empty
     config.data.simulation.seed = 0  # apart from `seed`: another training run, the same subjects
     config.data.simulation.subjects = (4096, 64, 16)  # train, validation, test
-    config.data.simulation.raw = (
-        False  # whether series go through raw scans (undersampled, with aliasing); several times as slow
-    )
+    config.data.simulation.raw = False  # whether series go through raw scans, whose aliasing is in them; several times as slow
     config.data.simulation.matrix = (144, 256)  # ky, kx
     config.data.simulation.frames = 30
     config.data.simulation.coils = 8

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from data_pipeline.sources import ShardSource
+from data_pipeline.sources import open_source
 from snraware_jax.evaluation import in_distribution, pictures
 from snraware_jax.evaluation.cases import noisy_cases
 from snraware_jax.inference.denoiser import make_denoiser
@@ -18,7 +18,7 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
     Raises:
       InputError: if there are no records of this split, or no usable parameters.
     """
-    source = ShardSource(data, split)
+    source = open_source(data, split)
     run = assemble(config, 1)
     step, params, _ = checkpoint.restore(workdir / "best", run.abstract_state.ema)
     count = min(len(source), config.evaluation.series)

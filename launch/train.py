@@ -26,7 +26,7 @@ def main() -> None:
     import jax
 
     from data_pipeline.records import SPLITS
-    from data_pipeline.sources import ShardSource
+    from data_pipeline.sources import open_source
     from snraware_jax.errors import InputError
     from snraware_jax.training import configuration
 
@@ -39,7 +39,7 @@ def main() -> None:
     folder, settings = Path(config.data.path or workdir / "data"), simulator_settings(config)
     if config.data.path:
         for split in SPLITS:
-            ShardSource(folder, split)
+            open_source(folder, split)
     configuration.keep(config, workdir)
     with configuration.lock(workdir):
         simulate_train_evaluate(config, workdir, folder, settings)
@@ -50,7 +50,7 @@ def simulate_train_evaluate(config: ConfigDict, workdir: Path, folder: Path, set
     import jax
 
     from data_pipeline import prepare
-    from data_pipeline.sources import ShardSource
+    from data_pipeline.sources import open_source
     from launch import evaluation
     from snraware_jax.training import loop
     from snraware_jax.training.run import assemble
@@ -62,7 +62,7 @@ def simulate_train_evaluate(config: ConfigDict, workdir: Path, folder: Path, set
         prepare.simulate(
             folder, seed=config.data.simulation.seed, subjects=subjects, settings=settings, raw=config.data.simulation.raw
         )
-    training, validation = ShardSource(folder, "train"), ShardSource(folder, "validation")
+    training, validation = open_source(folder, "train"), open_source(folder, "validation")
 
     run = assemble(config, len(training))
     print(

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from ml_collections import ConfigDict
 
+from data_pipeline.patches import PRESETS
 from snraware_jax.errors import InputError
 from snraware_jax.formats.atomic import replacing
 from snraware_jax.models import ModelSettings
@@ -22,6 +23,7 @@ from snraware_jax.optim.builder import OPTIMIZERS
 # fields that a run may change when it is continued: how often and on what, never what is computed
 MAY_CHANGE = (
     "data.threads",
+    "data.workers",
     "train.log_every",
     "train.evaluate_every",
     "train.checkpoint_every",
@@ -72,6 +74,8 @@ def _rules(config: ConfigDict, devices: int) -> Iterator[tuple[str, bool, str]]:
         yield name, all(isinstance(size, int) for size in of(name)), "give whole numbers"
     for name in ("batch_size", "mesh.fsdp", "data.threads", "evaluation.series"):
         yield name, of(name) > 0, f"give a number above 0, --config.{name}=8"
+    yield "data.workers", config.data.workers >= 0, "give a number of processes, or 0"
+    yield "data.augmentation", config.data.augmentation in PRESETS, f"choose one of {', '.join(PRESETS)}"
     for name in ("train.log_every", "train.evaluate_every", "train.checkpoint_every"):
         yield name, of(name) > 0, f"give a number of steps above 0, --config.{name}=100"
     multiple = -(-config.batch_size // devices) * devices

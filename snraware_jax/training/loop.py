@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from data_pipeline import loader
+from data_pipeline import loader, patches
 from data_pipeline.sources import Source
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import pictures
@@ -123,6 +123,8 @@ def _batches(config: ConfigDict, run: Run, source: Source, step: int) -> Iterato
         host=jax.process_index(),
         hosts=jax.process_count(),
         threads=config.data.threads,
+        workers=config.data.workers,
+        augmentation=patches.PRESETS[config.data.augmentation],
     )
     return (mesh.global_batch(batch, run.mesh) for batch in host_batches)
 
