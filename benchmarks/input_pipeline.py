@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import machine
-from recon import number, table
+from tables import number, table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 

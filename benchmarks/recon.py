@@ -16,12 +16,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import machine
+from tables import number, table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -310,10 +311,10 @@ def run(tasks: list[dict[str, Any]], threads: int) -> dict[str, Any]:
     """Runs the tasks one after the other, a line of progress for each, and puts their results together."""
     started = time.monotonic()
     report: dict[str, Any] = {"load_before": os.getloadavg(), "cases": []}
-    for number, task in enumerate(tasks, 1):
+    for place, task in enumerate(tasks, 1):
         kind = task["task"]
         sizes = ", ".join(f"{task[name]} {name}" for name in ("coils", "lines") if name in task)
-        print(f"{number}/{len(tasks)} {kind} {sizes} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
+        print(f"{place}/{len(tasks)} {kind} {sizes} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
         result = machine.run_apart(__file__, task, threads)
         if kind == "ours":
             report["cases"].append({"coils": task["coils"], "lines": task["lines"], "ours": result, "peer": None})
@@ -337,21 +338,6 @@ def ratios(ours: dict[str, Any], peer: dict[str, Any]) -> dict[str, dict[str, fl
 
 
 # ---------------------------------------------------------------- the table
-
-
-def table(title: str, header: str, rows: Iterable[Sequence[str]]) -> str:
-    """Right-aligned columns; `header` holds the names of the columns, separated by `|`."""
-    cells = [[name.strip() for name in header.split("|")], *map(list, rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
-    return "\n".join([f"\n{title}", *lines])
-
-
-def number(value: float | None) -> str:
-    """Three significant digits; empty if there is none."""
-    if value is None:
-        return ""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
 
 
 def g_map_rows(cases: list[dict[str, Any]]) -> Iterator[list[str]]:
