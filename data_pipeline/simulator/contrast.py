@@ -119,14 +119,15 @@ def off_resonance_map(rng: np.random.Generator, view: View, field: float, band: 
     """
     x, y, z = (np.float32(1 / 160) * (p - np.float32(a)) for p, a in zip(view.body, view.apex, strict=True))
     powers = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (2, 0, 0), (1, 1, 0), (0, 2, 0), (0, 0, 2), (1, 0, 1), (3, 0, 0), (0, 3, 0))
-    low = sum(np.float32(rng.normal(0, 20)) * x**i * y**j * z**k for i, j, k in powers)
+    low = sum((np.float32(rng.normal(0, 20)) * x**i * y**j * z**k for i, j, k in powers), np.zeros_like(x))
     total = low + np.float32(rng.normal(0, 12) + band * rng.choice([-1, 1]) * rng.uniform(60, 110))
     for _ in range(3):
         at = rng.uniform((-0.2, 0.0, -0.5), (0.5, 0.6, 0.3)).astype(np.float32)
         dx, dy, dz = x - at[0], y - at[1], z - at[2]
         distance2 = dx * dx + dy * dy + dz * dz + np.float32(0.05)
         total = total + np.float32(rng.normal(0, 4.0)) * (3 * dz * dz - distance2) / distance2**2
-    return np.clip(total, -250, 250) * np.float32(field / 3)
+    limited: np.ndarray = np.clip(total, -250, 250)
+    return limited * np.float32(field / 3)
 
 
 def transmit_map(rng: np.random.Generator, view: View) -> np.ndarray:
