@@ -250,7 +250,7 @@ def simulate(
     total = sum(len(numbers) for *_, numbers in shards)
     if not total:
         return
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_on_cpu)
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_to_simulate)
     with Progress(total, "simulate") as progress, pool:
         done = 0
         for path, split, numbers in shards:
@@ -263,8 +263,9 @@ def simulate(
             records.write_shard(path, made)
 
 
-def _on_cpu() -> None:
-    """Keeps a process that only simulates away from the accelerators."""
+def _to_simulate() -> None:
+    """Keeps a process that only simulates away from the accelerators, and ends it with the one that started it."""
+    prepare_shards.end_with_parent()
     jax.config.update("jax_platforms", "cpu")
 
 

@@ -202,7 +202,7 @@ def _outcomes(tasks: Sequence[Task], processes: int) -> Iterator[Outcome]:
         yield from map(make_shard, tasks)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=spawn, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(processes, mp_context=spawn, initializer=end_with_parent) as pool:
         try:
             yield from results(lambda task: pool.submit(make_shard, task), tasks, ahead=4 * processes)
         except BrokenProcessPool as error:
@@ -223,7 +223,7 @@ def results(start: Callable[[Any], Future], jobs: Iterable[Any], ahead: int) -> 
         yield running.popleft().result()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Ends this process when the one that started it is gone: killed, that one cannot say so, and its pool would wait for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
