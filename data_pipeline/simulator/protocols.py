@@ -11,7 +11,7 @@ _CINE = Settings(matrix=(144, 256), frames=30, coils=16, calibration_lines=48, f
 _AT_1_5_T = {"field_strength": 1.5, "coils": 16}
 _FIRST_PASS = {
     "kind": "perfusion", "matrix": (108, 256), "frames": 60, "slices": 3, "slice_mm": 20.0, "acceleration": 4, "calibration_lines": 36,
-    "fov_mm": (270.0, 360.0), "zoom": (0.85, 1.1), "tr_ms": 2.5, "frame_ms": 80.0, "signal_snr": (70.0, 350.0),
+    "fov_mm": (270.0, 360.0), "zoom": (0.85, 1.1), "tr_ms": 2.5, "signal_snr": (70.0, 350.0),
 } | _AT_1_5_T  # fmt: skip
 
 TABLE_1 = {

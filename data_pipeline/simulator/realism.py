@@ -7,7 +7,7 @@ QUANTILES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995)
 
 
 def radial_spectrum(images: np.ndarray) -> np.ndarray:
-    """Mean power of the windowed frames in rings of spatial frequency, over its mean over the rings: `[T, H, W]` -> `[16]`."""
+    """Mean power of the windowed frames in rings of spatial frequency, over that of the first ring: `[T, H, W]` -> `[16]`."""
     images = images - images.mean(axis=(-2, -1), keepdims=True)
     window = np.hanning(images.shape[-2])[:, None] * np.hanning(images.shape[-1])
     power = np.mean(np.abs(np.fft.fft2(images * window)) ** 2, axis=0)

@@ -11,10 +11,11 @@ from data_pipeline.simulator import bottles, brain, coils, frame, motion, object
 from data_pipeline.simulator import view as views
 from data_pipeline.simulator.acquisition import acquire
 from data_pipeline.simulator.clean_sample import CleanSample, clean_sample
-from data_pipeline.simulator.subject import Settings, draw_card, draw_view, stream
+from data_pipeline.simulator.subject import MOST_SLICES, Settings, draw_card, draw_view, stream
+from snraware_jax.errors import InputError
 from snraware_jax.formats.scan import RawScan
+from snraware_jax.recon import grappa
 
-SLICES = 64  # numbers of one view's random streams
 MAPS = (48, 64)  # grid of the coil maps, which are smooth
 HEARTS = ("retro_cine", "realtime_cine", "perfusion")
 STANDOFF_MM = {"spine": 15.0, "helmet": 22.0, "birdcage": 30.0}
@@ -84,7 +85,7 @@ def study(seed: int, subject: int, settings: Settings, view: int = 0, templates:
         else:
             found = object_scene(seed, subject, settings, number, templates)
         name = "-".join(map(str, ("simulated", seed, subject, *([view] if view else []), *([number] if number else []))))
-        random = stream(seed, subject, "noise", view * SLICES + number)
+        random = stream(seed, subject, "noise", view * MOST_SLICES + number)
         fov_mm = tuple(found.card["fov_mm"])
         acquired = acquire(found.images, found.maps, settings, random, name, fov_mm, receiver, scale)
         receiver, scale = acquired.receiver, acquired.scale
@@ -101,8 +102,17 @@ def study(seed: int, subject: int, settings: Settings, view: int = 0, templates:
 
 
 def training_sample(seed: int, subject: int, settings: Settings, view: int = 0) -> TrainingSample:
-    """Makes the clean series and the g-maps of one view without its raw scan: half a second for 256 x 144 x 30."""
-    of_view = lambda name: stream(seed, subject, name, view * SLICES)
+    """Makes the clean series and the g-maps of one view of a heart without its raw scan: half a second for 256 x 144 x 30.
+
+    Raises:
+      InputError: for another kind of object, or too few calibration lines for the g-maps.
+    """
+    if settings.kind not in HEARTS:
+        raise InputError(f"kind is {settings.kind!r}: training samples are of hearts, choose one of {', '.join(HEARTS)}")
+    least = 3 * max(grappa.ACCELERATIONS) + 1
+    if settings.calibration_lines < least:
+        raise InputError(f"calibration_lines is {settings.calibration_lines}: g-maps to R = 8 need {least} or more")
+    of_view = lambda name: stream(seed, subject, name, view * MOST_SLICES)
     card, drawn, plane = heart_picture(seed, subject, settings, view, 0, labelled=False)
     maps = body_maps(card, plane, settings, stream(seed, subject, "coils"))
     made: CleanSample = clean_sample(drawn.still, drawn.box, drawn.moving, maps, settings, of_view("noise"))
@@ -114,7 +124,7 @@ def training_sample(seed: int, subject: int, settings: Settings, view: int = 0) 
 def heart_scene(seed: int, subject: int, settings: Settings, view: int, number: int) -> Scene:
     """One slice of a beating heart."""
     card, drawn, plane = heart_picture(seed, subject, settings, view, number)
-    random = stream(seed, subject, "phase", view * SLICES + number)
+    random = stream(seed, subject, "phase", view * MOST_SLICES + number)
     images = scene.images(drawn)
     images *= np.exp(np.complex64(1j) * object_phase.moving(random, settings.frames, plane.shape))
     return Scene(images, drawn.labels, body_maps(card, plane, settings, stream(seed, subject, "coils")), card)
@@ -125,8 +135,8 @@ def heart_picture(
 ) -> tuple[dict, scene.Drawn, views.View]:
     """Card, picture with the phase that stays the same over the frames, and image plane of one slice of one view."""
     of_body: Streams = lambda name: stream(seed, subject, name)
-    of_slice: Streams = lambda name: stream(seed, subject, name, view * SLICES + number)
-    of_view: Streams = lambda name: stream(seed, subject, name, view * SLICES)
+    of_slice: Streams = lambda name: stream(seed, subject, name, view * MOST_SLICES + number)
+    of_view: Streams = lambda name: stream(seed, subject, name, view * MOST_SLICES)
     own = ("texture", "blood")
     card = draw_card(of_body("subject"), settings) | draw_view(of_view("subject"), settings)
     fov_mm = tuple(v * card["zoom"] for v in settings.fov_mm)

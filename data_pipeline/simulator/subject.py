@@ -11,6 +11,7 @@ from snraware_jax.errors import InputError
 STREAMS = ("subject", "torso", "heart", "texture", "blood", "contrast", "coils", "noise", "phase")
 KINDS = ("retro_cine", "realtime_cine", "perfusion", "mprage", "spine", "phantom")
 ARRAYS = ("mixed", "body", "birdcage", "helmet", "spine")
+MOST_SLICES = 64  # of a study: every view has so many streams
 PLANES = ("short_axis", "four_chamber", "two_chamber", "three_chamber", "axial", "oblique")
 
 
@@ -22,7 +23,7 @@ class Settings:
       kind: what is scanned, and how it changes over the frames: one of `KINDS`.
       matrix: acquired (ky, kx), odd or even; of one partition.
       partitions: kz of a volume ("mprage"); 1 otherwise.
-      slices: of a study; the slices share body, coils, receiver and noise scan.
+      slices: of a study, at most 64; the slices share body, coils, receiver and noise scan.
       slice_mm: distance between slices or partitions.
       frames: of the series: cardiac phases over one RR interval, real-time frames, or heartbeats of a first pass.
       coils: receive channels, 4 to 32.
@@ -41,7 +42,7 @@ class Settings:
       zoom: range of the factor on `fov_mm`; below 1 the body reaches out of the image, as after outer volume suppression.
       fine: grid points per pixel along ky on which the object is drawn, at least; about as fine along kx.
       flip_deg, tr_ms: of the readout; TE is half of TR for balanced SSFP.
-      frame_ms: temporal footprint of a real-time frame, or of a heartbeat's image.
+      frame_ms: time from one real-time frame to the next.
       stress: whether a first pass is one under stress (hyperaemia).
       dwell_us, noise_dwell_us: sampling interval of the imaging samples as stored, and of the noise scan.
       noise_readouts: readouts of the noise scan.
@@ -93,6 +94,7 @@ class Settings:
         yield "matrix", len(self.matrix) == 2 and min(self.matrix) > 0, "give ky, kx above 0, for example (96, 128)"
         for name in ("partitions", "slices", "frames", "oversampling", "fine", "noise_readouts"):
             yield name, getattr(self, name) > 0, "give a whole number above 0"
+        yield "slices", self.slices <= MOST_SLICES, f"give at most {MOST_SLICES}"
         yield "coils", 4 <= self.coils <= 32, "give 4 to 32"
         volume = self.kind == "mprage"
         yield "partitions", volume or self.partitions == 1, 'only a volume (kind "mprage") has more than one'
@@ -130,7 +132,8 @@ def stream(seed: int, subject: int, name: str, view: int | None = None) -> np.ra
 def draw_card(rng: np.random.Generator, settings: Settings) -> dict:
     """Draws one subject: JSON values only, lengths in mm, angles in degrees, fractions of the RR interval.
 
-    Ranges: left ventricle 80-260 ml, wall 6-12 mm (to 25 mm when hypertrophic), EF 20-75 %, heart rate 45-110 a minute.
+    Ranges: left ventricle 48-245 ml (median 102), wall 5-11 mm (to 23 mm when hypertrophic), EF 18-74 %, heart rate 45-110 a
+    minute.
     """
     hypertrophic, dilated, defect, arrhythmic = rng.random(4) < (0.12, 0.12, 0.25, 0.1)
     radius = rng.uniform(19, 27) + 7 * dilated - 2 * hypertrophic

@@ -25,9 +25,9 @@ class Canvas(NamedTuple):
     width: float
     layers: list[Layer]
 
-    def paint(self, tissue: str, distance: np.ndarray, within: np.ndarray | float = 1.0, soften: float = 1.0) -> None:
-        """Adds the shape of signed `distance`, seen inside the coverage `within`, its border `soften` times as wide."""
-        self.layers.append(Layer(tissue, cover(distance, soften * self.width) * within))
+    def paint(self, tissue: str, distance: np.ndarray, within: np.ndarray | float = 1.0) -> None:
+        """Adds the shape of signed `distance`, seen inside the coverage `within`."""
+        self.layers.append(Layer(tissue, cover(distance, self.width) * within))
 
     def ellipse(self, x: float | np.ndarray, y: float | np.ndarray, angle: float, half_x: float, half_y: float) -> np.ndarray:
         """Signed distance to an elliptic column along z at (x, y) whose first axis is turned by `angle` radians."""
@@ -163,9 +163,10 @@ def dome(canvas: Canvas, card: dict, rng: np.random.Generator) -> np.ndarray:
 def abdomen(
     canvas: Canvas, card: dict, body: Torso, view: View, cavity: np.ndarray, diaphragm: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """Below the diaphragm: fat, liver with its trees, spleen, stomach, bowel."""
-    if diaphragm.min() > 4:
-        return
+    """Below the diaphragm: fat, liver with its trees, spleen, stomach, bowel.
+
+    Drawn where no point lies there too: what is drawn after it must find the generator in the same state in every slice.
+    """
     a, b = card["body_half_mm"]
     x, y, z = canvas.x, canvas.y, canvas.z
     below = np.maximum(diaphragm, cavity + 1)

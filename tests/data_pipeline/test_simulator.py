@@ -7,7 +7,19 @@ import json
 import numpy as np
 import pytest
 
-from data_pipeline.simulator import Settings, from_magnitude, kinetics, realism, simulate, study, training_sample, vessels
+from data_pipeline.simulator import (
+    Settings,
+    from_magnitude,
+    kinetics,
+    realism,
+    scene,
+    simulate,
+    simulation,
+    study,
+    torso,
+    training_sample,
+    vessels,
+)
 from data_pipeline.simulator import view as views
 from data_pipeline.simulator.motion import breath, timing, volume_curve
 from data_pipeline.simulator.subject import PLANES, draw_card, draw_view, stream
@@ -131,8 +143,9 @@ def test_statistics_are_those_of_a_real_cine(shared):
         ({"calibration_lines": 49}, "choose fewer"),
         ({"field_strength": 7.0}, "choose 1.5 or 3.0"),
         ({"noise_readouts": 0}, "give a whole number above 0"),
+        ({"slices": 65}, "give at most 64"),
     ],
-    ids=["few lines", "many lines", "field", "noise scan"],
+    ids=["few lines", "many lines", "field", "noise scan", "slices"],
 )
 def test_settings_that_cannot_work_say_what_to_choose(change, message):
     with pytest.raises(InputError, match=message):
@@ -163,6 +176,42 @@ def test_slices_of_a_study_share_the_scanner():
     assert first.scan.name != second.scan.name
     assert np.corrcoef(np.abs(first.truth).ravel(), np.abs(second.truth).ravel())[0, 1] < 0.97
     assert second.card["lv_length_mm"] == first.card["lv_length_mm"]
+
+
+def test_a_slice_beside_the_heart_is_drawn():
+    settings = dataclasses.replace(SMALL, slices=24, frames=2, fine=1)
+    card = draw_card(stream(0, 55, "subject"), settings) | draw_view(stream(0, 55, "subject", 0), settings)
+    assert card["plane"] == "short_axis"
+    view = views.place(card, settings, settings.fov_mm, -11.5 * settings.slice_mm)
+    for part in scene.heart_box(card, view):
+        assert part.stop - part.start > 1
+    outermost = simulation.heart_scene(0, 55, settings, view=0, number=0)
+    assert np.isfinite(outermost.images).all()
+    assert not outermost.labels.any()
+
+
+def test_a_body_is_the_same_above_and_below_the_diaphragm():
+    """What is drawn above the diaphragm does not depend on whether the plane cuts it."""
+    card = draw_card(stream(0, 5, "subject"), SMALL)
+    body = torso.draw_torso(card, stream(0, 5, "torso"))
+    view = views.place(card | draw_view(stream(0, 5, "subject", 0), SMALL), SMALL, SMALL.fov_mm)
+    x, y = np.meshgrid(np.arange(-200, 200, 4.0), np.arange(-130, 130, 4.0))
+    chest = np.stack([x, y, np.full_like(x, 60)]).astype(np.float32)
+    both = np.concatenate([chest, chest - np.float32([[[0]], [[0]], [[160]]])], axis=1)
+    apart, together = (torso.torso(card, body, view, points) for points in (chest, both))
+    for found, expected in zip(apart, together, strict=True):
+        assert found.tissue == expected.tissue
+        np.testing.assert_allclose(found.coverage, expected.coverage[: len(x)], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"kind": "spine"}, "training samples are of hearts"), ({"calibration_lines": 24}, "need 25 or more")],
+    ids=["kind", "calibration lines"],
+)
+def test_what_cannot_be_a_training_sample_says_why(change, message):
+    with pytest.raises(InputError, match=message):
+        training_sample(0, 1, dataclasses.replace(SMALL, **change))
 
 
 def test_the_heart_frame_is_orthonormal_and_starts_at_the_apex():
