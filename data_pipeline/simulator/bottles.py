@@ -61,8 +61,8 @@ def image(
     off_resonance = np.float32(settings.field_strength / 3) * (
         susceptibility + np.float32(card["shim_hz"][0]) * x / 100 + np.float32(card["shim_hz"][1]) * (x * x - y * y) / 1e4
     )
-    # dephasing within a pixel where the field is steep
-    steep = np.hypot(*np.gradient(off_resonance, *(f / n for f, n in zip(settings.fov_mm, settings.matrix, strict=True))))
+    # dephasing within a grid point where the field is steep; that within a pixel follows from the phase of its grid points
+    steep = np.hypot(*np.gradient(off_resonance))  # Hz from one grid point to the next
     water *= np.exp(-te / T2_STAR_MS) * np.sinc(np.minimum(1e-3 * te * steep, 1))
     picture = water * np.exp(np.complex64(2e-3j * math.pi * te) * off_resonance)
     card |= {"frame": place, "slice": number}
