@@ -72,12 +72,14 @@ class Beating(NamedTuple):
     Attributes:
       layers: in painting order, coverage `[h, w]`.
       fibres: `[2, h, w]` material coordinates (mm) along and across the wall's fibres.
+      around: `[h, w]` material angle around the long axis.
       displacement: `[3, h, w]` shift in the heart's frame (mm) from a point to where its material was at end diastole.
       outside: `[h, w]` distance (mm) to the pericardium, negative inside.
     """
 
     layers: list[Layer]
     fibres: np.ndarray
+    around: np.ndarray
     displacement: np.ndarray
     outside: np.ndarray
 
@@ -160,7 +162,7 @@ def heart(card: dict, form: Form, place: Place, state: State) -> Beating:
     left = left_ventricle(card, place, state, inner)
     right = right_ventricle(card, form, place, state)
     above = chambers_above(card, form, place.points, state)
-    fibres, displacement, height = material(card, place, state, inner, left)
+    fibres, around, displacement, height = material(card, place, state, inner, left)
 
     muscle = np.minimum(left.wall, right.wall)
     for distance, _ in above:
@@ -181,7 +183,7 @@ def heart(card: dict, form: Form, place: Place, state: State) -> Beating:
         x, y, _ = place.points
         distance = np.hypot(x - reach * math.cos(where), y - reach * math.sin(where)) - size
         layers.append(Layer("blood", cover(distance, sharp) * cover(pericardium, sharp) * cover(-muscle, sharp)))
-    return Beating(layers, fibres, displacement, sac)
+    return Beating(layers, fibres, around, displacement, sac)
 
 
 def left_ventricle(card: dict, place: Place, state: State, inner: np.ndarray) -> LeftVentricle:
@@ -254,8 +256,8 @@ def papillary(
 
 def material(
     card: dict, place: Place, state: State, inner: np.ndarray, left: LeftVentricle
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the tissue at every point was at end diastole: fibre coordinates, displacement, height (`Beating`)."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Where the tissue at every point was at end diastole: fibre coordinates, angle, displacement (`Beating`), height."""
     x, y, z = place.points
     r2 = left.x * left.x + left.y * left.y
     radius = np.sqrt(np.maximum(card["lv_radius_mm"] ** 2 + (r2 - inner**2) * state.stretch, 0.02 * r2))
@@ -274,7 +276,7 @@ def material(
         turned[1] * stretched[0] + turned[0] * stretched[1] - y,
         height - z,
     ])  # fmt: skip
-    return np.stack([along, across]), displacement, height
+    return np.stack([along, across]), around, displacement, height
 
 
 def trabeculae(speckle: np.ndarray, depth: np.ndarray, row: np.ndarray, column: np.ndarray, level: float) -> np.ndarray:

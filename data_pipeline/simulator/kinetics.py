@@ -87,11 +87,10 @@ def weighted(signals: dict[str, np.ndarray], factors: Weights, frame: int) -> di
     return {name: signal * factors.tissues[name][frame] for name, signal in signals.items()}
 
 
-def with_defect(muscle: np.ndarray, factors: Weights, frame: int, arc: np.ndarray, card: dict) -> np.ndarray:
-    """The myocardium's signal with a sector of poor supply about the card's defect angle; `arc` is the material arc length, mm."""
+def with_defect(muscle: np.ndarray, factors: Weights, frame: int, around: np.ndarray, card: dict) -> np.ndarray:
+    """The myocardium's signal with a sector of poor supply about the card's defect angle; `around` as in `heart.Beating`."""
     if not factors.tissues:
         return muscle
     normal, starved = factors.tissues["myocardium"][frame], factors.defect[frame]
-    angle = arc / np.float32(card["lv_radius_mm"]) - np.float32(np.deg2rad(card["defect_angle_deg"]))
-    sector = np.exp(4 * (np.cos(angle) - 1))
+    sector = np.exp(4 * (np.cos(around - np.float32(np.deg2rad(card["defect_angle_deg"]))) - 1))
     return muscle * (1 + sector * np.float32(starved / normal - 1))

@@ -63,7 +63,7 @@ def timing(card: dict, settings: Settings, rng: np.random.Generator) -> Timing:
     interval = 60 / card["heart_rate"]
     if settings.kind == "retro_cine":
         cycle = frames / settings.frames
-        footprint = card["footprint"] + np.minimum(card["rr_jitter"] * settings.frames * cycle**2, 0.15)
+        footprint = np.minimum(card["footprint"] + np.minimum(card["rr_jitter"] * settings.frames * cycle**2, 0.15), 1 / 3)
         return Timing(cycle, cycle * interval, np.zeros(settings.frames), footprint)
     if settings.kind == "realtime_cine":
         seconds = frames * settings.frame_ms * 1e-3

@@ -80,7 +80,7 @@ def draw(
     wall = power_law(texture, (256, 256), 1.8, longest=11 / PATTERN_MM)
     textures = Textures(unit(2.0, 10), unit(2.0, 60), unit(2.2, 20), wall)
     signals = contrast.tissue_signals(random("contrast"), settings, view, card)
-    weights = kinetics.weights(card, settings, when, random("contrast"))
+    weights = kinetics.weights(card, settings, when, random("contrast").spawn(1)[0])  # numbers other than those of the signals
     if settings.kind == "retro_cine":
         box = heart_box(card, view)
         still = paint(bodies.torso(card, body, view, view.body), textured(signals, textures))
@@ -109,7 +109,7 @@ def draw(
         flowing, wall = stirred(swirls(index), card, speed[index]), wall_field(beating, textures.wall)
         own = {name: current[name] * flowing for name in ("blood", "venous")}
         own |= {name: current[name] * (1 + np.float32(TEXTURE[name][0]) * wall) for name in ("myocardium", "fat")}
-        own["myocardium"] = kinetics.with_defect(own["myocardium"], weights, index, beating.fibres[0], card)
+        own["myocardium"] = kinetics.with_defect(own["myocardium"], weights, index, beating.around, card)
         paint(beating.layers, current | own, part)
         marks = heart_labels(beating.layers, view.shape, box, settings) if labelled else np.zeros(settings.matrix, np.uint8)
         return part, marks
@@ -220,7 +220,7 @@ def swirl(rng: np.random.Generator, frames: int, shape: tuple[int, int], pixel_m
 
 
 def stirred(field: np.ndarray, card: dict, speed: float) -> np.ndarray:
-    """What flow makes of the signal of blood: inhomogeneity of size `card["flow"]`, more when it is fast, and some 20 degrees."""
+    """What flow makes of the signal of blood: inhomogeneity of size `card["flow"]`, more when it is fast, and up to 14 degrees."""
     size = card["flow"] * (0.5 + abs(speed))
     turn = cmath.exp(0.25j * speed)
     return np.complex64(turn) + np.complex64(turn * (size + 0.12j * speed)) * field

@@ -116,7 +116,7 @@ def training_sample(seed: int, subject: int, settings: Settings, view: int = 0) 
     card, drawn, plane = heart_picture(seed, subject, settings, view, 0, labelled=False)
     maps = body_maps(card, plane, settings, stream(seed, subject, "coils"))
     made: CleanSample = clean_sample(drawn.still, drawn.box, drawn.moving, maps, settings, of_view("noise"))
-    turn = np.exp(1j * object_phase.moving(of_view("phase"), settings.frames, settings.matrix))
+    turn = np.exp(1j * object_phase.moving(of_view("phase").spawn(1)[0], settings.frames, settings.matrix))
     card |= {"seed": seed, "subject": subject, "view": view, "signal_snr": made.signal_snr, "settings": asdict(settings)}
     return TrainingSample(made.image * turn, made.g_maps, card)
 
@@ -124,7 +124,9 @@ def training_sample(seed: int, subject: int, settings: Settings, view: int = 0) 
 def heart_scene(seed: int, subject: int, settings: Settings, view: int, number: int) -> Scene:
     """One slice of a beating heart."""
     card, drawn, plane = heart_picture(seed, subject, settings, view, number)
-    random = stream(seed, subject, "phase", view * MOST_SLICES + number)
+    random = stream(seed, subject, "phase", view * MOST_SLICES + number).spawn(1)[
+        0
+    ]  # numbers other than those of the still part
     images = scene.images(drawn)
     images *= np.exp(np.complex64(1j) * object_phase.moving(random, settings.frames, plane.shape))
     return Scene(images, drawn.labels, body_maps(card, plane, settings, stream(seed, subject, "coils")), card)

@@ -10,6 +10,7 @@ import pytest
 from data_pipeline.simulator import (
     Settings,
     from_magnitude,
+    heart,
     kinetics,
     realism,
     scene,
@@ -21,7 +22,7 @@ from data_pipeline.simulator import (
     vessels,
 )
 from data_pipeline.simulator import view as views
-from data_pipeline.simulator.motion import breath, timing, volume_curve
+from data_pipeline.simulator.motion import State, breath, timing, volume_curve
 from data_pipeline.simulator.subject import PLANES, draw_card, draw_view, stream
 from snraware_jax.errors import InputError
 
@@ -249,7 +250,9 @@ def test_real_time_frames_show_beats_and_breath():
     when = timing(card, settings, np.random.default_rng(0))
     beats = np.diff(when.cycle).mean() / 0.08 * 60
     np.testing.assert_allclose(beats, card["heart_rate"], rtol=0.15)
-    assert realism.moving_share(np.abs(made.truth)) > 0
+    spread = np.abs(made.truth).std(axis=0) / np.abs(made.truth).mean()
+    held = np.abs(simulate(0, 1, SMALL).truth)
+    assert np.median(spread) > 1.5 * np.median(held.std(axis=0) / held.mean())  # the whole body moves, not the heart alone
 
 
 def test_a_contrast_agent_arrives_right_left_and_in_the_muscle():
@@ -264,6 +267,30 @@ def test_a_contrast_agent_arrives_right_left_and_in_the_muscle():
     assert half(rest["venous"]) < half(rest["blood"]) <= half(rest["myocardium"])
     assert np.ptp(stress["myocardium"]) > 1.2 * np.ptp(rest["myocardium"])
     np.testing.assert_array_equal(rest["fat"], rest["fat"][0])
+
+
+def test_poor_supply_is_the_same_sector_at_every_height():
+    """Its darkest angle is that of poor motion, from apex to base, and turns with the heart's twist."""
+    card = draw_card(stream(0, 1, "subject"), SMALL) | {"defect_angle_deg": 70.0, "twist_deg": 12.0}
+    angle, height = np.meshgrid(np.linspace(-np.pi, np.pi, 361), card["lv_length_mm"] * np.array([0.3, 0.6, 0.9]))
+    points = tuple(p.astype(np.float32) for p in (30 * np.cos(angle), 30 * np.sin(angle), height))
+    form = heart.draw_form(np.random.default_rng(0))
+    place = heart.at(card, form, points, 1.0)
+    factors = kinetics.Weights({"myocardium": np.ones(1, np.float32)}, np.full(1, 0.3, np.float32))
+    for emptied, expected in ((0.0, [70, 70, 70]), (1.0, [73.6, 70, 66.4])):
+        state = State(1 - 0.5 * emptied, emptied, 1.0, 0.2 * emptied, 0.0)
+        around = heart.heart(card, form, place, state).around
+        signal = kinetics.with_defect(np.ones_like(around), factors, 0, around, card)
+        np.testing.assert_allclose(np.rad2deg(angle[0, signal.argmin(axis=1)]), expected, atol=1)
+        np.testing.assert_allclose(signal.min(axis=1), 0.3, atol=0.01)
+
+
+def test_a_frame_is_mostly_itself():
+    """A footprint falls to either side of its frame, whatever the subject's beats are."""
+    settings = dataclasses.replace(SMALL, frames=30)
+    for subject in range(100):
+        when = timing(draw_card(stream(0, subject, "subject"), settings), settings, stream(0, subject, "heart", 0))
+        assert np.all(when.footprint <= 1 - 2 * when.footprint + 1e-9)
 
 
 def test_kinetics_follow_their_formulas():
