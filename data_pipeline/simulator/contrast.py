@@ -126,7 +126,7 @@ def off_resonance_map(rng: np.random.Generator, view: View, field: float, band: 
         dx, dy, dz = x - at[0], y - at[1], z - at[2]
         distance2 = dx * dx + dy * dy + dz * dz + np.float32(0.05)
         total = total + np.float32(rng.normal(0, 4.0)) * (3 * dz * dz - distance2) / distance2**2
-    limited: np.ndarray = np.clip(total, -250, 250)
+    limited = np.asarray(np.clip(total, -250, 250))
     return limited * np.float32(field / 3)
 
 
