@@ -151,8 +151,7 @@ def _plan(output: Path, said: dict[str, Any], found: Sequence[Input], kept: dict
 
 def _make(tasks: Sequence[Task], output: Path, pipeline: Any, processes: int) -> None:
     for folder in {task.path.parent for task in tasks}:
-        for unfinished in folder.glob(".*.h5"):  # of a run that was killed
-            unfinished.unlink()
+        _clear_unfinished(folder)
     finished = sum(task.outcome_path.exists() for task in tasks)
     if finished:
         print(f"prepare: {finished} of {len(tasks)} shards are there; they are verified", flush=True)
@@ -165,6 +164,12 @@ def _make(tasks: Sequence[Task], output: Path, pipeline: Any, processes: int) ->
         raise InputError(
             f"{output}: cannot be written ({error}); the shards made so far are good: make room, and the same command continues"
         ) from error
+
+
+def _clear_unfinished(folder: Path) -> None:
+    """Deletes the half-written shards of a run that was killed."""
+    for unfinished in folder.glob(".*.h5"):
+        unfinished.unlink()
 
 
 def _tell(tasks: Sequence[Task], output: Path) -> Prepared:
@@ -241,6 +246,7 @@ def simulate(
       raw: whether every series goes through a raw scan, whose undersampling leaves aliasing in it; several times as slow.
       processes: that simulate, on CPUs.
     """
+    _clear_unfinished(folder)
     shards = [
         (path, split, numbers)
         for split, count in zip(SPLITS, subjects, strict=True)

@@ -123,6 +123,7 @@ def test_simulation_is_resumed_not_repeated(tmp_path):
     prepare.simulate(tmp_path, seed=0, subjects=(2, 1, 1), settings=SMALL, processes=1)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     (tmp_path / "validation-00000.h5").unlink()
+    (tmp_path / ".validation-00000-x.h5").write_text("of a run that was killed")
     prepare.simulate(tmp_path, seed=0, subjects=(2, 1, 1), settings=SMALL, processes=1)
     after = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert {name for name in after if after[name] != before[name]} == {"validation-00000.h5"}
