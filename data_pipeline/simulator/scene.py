@@ -184,8 +184,11 @@ def heart_box(card: dict, view: View) -> Box:
 
 
 def moved_background(still: np.ndarray, beating: hearts.Beating, view: View, box: Box) -> np.ndarray:
-    """The body behind the heart, pulled along by it: the displacement decays over 14 mm outside the pericardium, `[h, w]`."""
-    decay = np.exp(np.maximum(beating.outside, 0) * np.float32(-1 / 14))
+    """The body behind the heart, pulled along by it: the displacement decays over 14 mm outside the pericardium, `[h, w]`.
+
+    It is 0 at the borders of the box, where the body that stays begins.
+    """
+    decay = np.exp(np.maximum(beating.outside, 0) * np.float32(-1 / 14)) * inside_box(box, view)
     shift = np.clip(beating.displacement, -12, 12) * decay
     places = []
     for axis, spacing, part, size in zip((view.down, view.across), view.spacing_mm, box, still.shape, strict=True):
@@ -194,6 +197,17 @@ def moved_background(still: np.ndarray, beating: hearts.Beating, view: View, box
         index = index[:, None] if axis is view.down else index
         places.append(np.clip(index + sum(w * s for w, s in zip(weights, shift, strict=True)), 0, size - 1))
     return sample(still, *places)
+
+
+def inside_box(box: Box, view: View) -> np.ndarray:
+    """1 inside a box, falling to 0 over 20 mm before those of its sides that lie within the image, `[h, w]` float32."""
+    sides = []
+    for part, size, spacing in zip(box, view.shape, view.spacing_mm, strict=True):
+        index = np.arange(part.start, part.stop)
+        before = index - part.start if part.start > 0 else np.full_like(index, size)
+        after = part.stop - 1 - index if part.stop < size else np.full_like(index, size)
+        sides.append(np.sin(0.5 * np.pi * np.clip(np.minimum(before, after) * spacing / 20, 0, 1)) ** 2)
+    return np.outer(*sides).astype(np.float32)
 
 
 def flow(states: Sequence[State]) -> np.ndarray:
