@@ -77,7 +77,7 @@ def draw(
     form = hearts.draw_form(random("heart"))
     texture = random("texture")
     unit = lambda exponent, longest: power_law(texture, view.shape, exponent, longest=longest / view.pixel_mm)
-    wall = power_law(texture, (256, 256), 1.8, longest=11 / PATTERN_MM)
+    wall = wall_pattern(texture, card)
     textures = Textures(unit(2.0, 10), unit(2.0, 60), unit(2.2, 20), wall)
     signals = contrast.tissue_signals(random("contrast"), settings, view, card)
     weights = kinetics.weights(card, settings, when, random("contrast").spawn(1)[0])  # numbers other than those of the signals
@@ -240,8 +240,14 @@ def stirred(field: np.ndarray, card: dict, speed: float) -> np.ndarray:
     return np.complex64(turn) + np.complex64(turn * (size + 0.12j * speed)) * field
 
 
+def wall_pattern(rng: np.random.Generator, card: dict) -> np.ndarray:
+    """A unit field on PATTERN_MM whose period along the fibres is once around the cavity, so that the wall has no seam."""
+    around = round(2 * math.pi * card["lv_radius_mm"] / PATTERN_MM)
+    return power_law(rng, (256, around), 1.8, longest=11 / PATTERN_MM)
+
+
 def wall_field(beating: hearts.Beating, pattern: np.ndarray) -> np.ndarray:
-    """Texture that moves with the heart's wall, streaked along its fibres; `pattern` is a unit field on PATTERN_MM."""
+    """Texture that moves with the heart's wall, streaked along its fibres; `pattern` of `wall_pattern`."""
     return sample(pattern, beating.fibres[1] / np.float32(PATTERN_MM), beating.fibres[0] / np.float32(PATTERN_MM))
 
 

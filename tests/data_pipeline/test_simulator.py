@@ -208,6 +208,19 @@ def test_the_body_does_not_tear_where_the_heart_no_longer_pulls_it():
     assert np.abs(moved - stays).mean() > 0.1
 
 
+def test_the_texture_of_the_wall_has_no_seam():
+    """Just before and just behind half a turn it is nearly the same; half a centimetre on it is another."""
+    for subject in range(5):
+        card = draw_card(stream(0, subject, "subject"), SMALL)
+        step = np.deg2rad([[-0.05, 0.05, 12.0]])
+        radius = card["lv_radius_mm"] + np.linspace(0, card["wall_mm"], 40)[:, None]
+        points = tuple(p.astype(np.float32) for p in (-radius * np.cos(step), -radius * np.sin(step), 50 + 0 * radius * step))
+        form = heart.draw_form(np.random.default_rng(subject))
+        beating = heart.heart(card, form, heart.at(card, form, points, 1.0), State(0.7, 0.5, 0.95, 0.1, 0.0))
+        before, behind, further = scene.wall_field(beating, scene.wall_pattern(np.random.default_rng(subject), card)).T
+        assert np.abs(behind - before).mean() < 0.3 * np.abs(further - before).mean()
+
+
 def test_a_body_is_the_same_above_and_below_the_diaphragm():
     """What is drawn above the diaphragm does not depend on whether the plane cuts it."""
     card = draw_card(stream(0, 5, "subject"), SMALL)
