@@ -267,9 +267,12 @@ def test_an_object_coarser_than_the_matrix_is_refused():
 
 
 def test_too_few_interleaved_frames_are_refused():
-    settings = dataclasses.replace(SETTINGS, acceleration=5, sampling="interleaved")
+    settings = dataclasses.replace(SETTINGS, acceleration=5, sampling="interleaved", frames=5)
+    images, maps = plane(settings)
     with pytest.raises(InputError, match="4 frames of interleaved lines.*simulate 5"):
-        acquire(*plane(settings), settings, np.random.default_rng(0), "short")
+        acquire(images[:4], maps, settings, np.random.default_rng(0), "short")
+    with pytest.raises(InputError, match="frames is 4.*give 5 or more"):
+        dataclasses.replace(settings, frames=4)
 
 
 def test_an_empty_object_is_refused():
