@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_pipeline.simulator.motion import State
-from data_pipeline.simulator.shapes import Layer, capsule, cover, ellipsoid
+from data_pipeline.simulator.shapes import Layer, Window, capsule, cover, ellipsoid
 from data_pipeline.simulator.texture import power_law, sample
 
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -54,6 +54,7 @@ class Place(NamedTuple):
       fat: thickness of the epicardial fat.
       rv_lumps: bumps of the right ventricle's border.
       pixel_mm: spacing of the points.
+      index: `[2, 4]` row and column of a point (x, y, z, 1).
     """
 
     points: Points
@@ -64,6 +65,7 @@ class Place(NamedTuple):
     fat: np.ndarray
     rv_lumps: np.ndarray
     pixel_mm: float
+    index: np.ndarray
 
 
 class Beating(NamedTuple):
@@ -126,6 +128,12 @@ def draw_form(rng: np.random.Generator) -> Form:
     )
 
 
+def within(points: Points, near: Window) -> Points:
+    """The points of a window."""
+    x, y, z = (p[near] for p in points)
+    return x, y, z
+
+
 def at(card: dict, form: Form, points: Points, pixel_mm: float) -> Place:
     """Prepares a heart for points of its frame."""
     angle = np.arctan2(points[1], points[0])
@@ -141,7 +149,25 @@ def at(card: dict, form: Form, points: Points, pixel_mm: float) -> Place:
         * np.clip(0.6 + fourier(angle, form.fat) - 0.2 * (points[0] > 0).astype(np.float32), 0.05, 2),
         rv_lumps=fourier(angle, form.rv),
         pixel_mm=pixel_mm,
+        index=indices(points),
     )
+
+
+def indices(points: Points) -> np.ndarray:
+    """Matrix `[2, 4]` that takes (x, y, z, 1) to row and column of an affine grid of points `[h, w]`, past the grid too."""
+    corner = np.array([float(p[0, 0]) for p in points])
+    steps = np.array([[float(p[-1, 0] - p[0, 0]) / (len(p) - 1), float(p[0, -1] - p[0, 0]) / (p.shape[1] - 1)] for p in points])
+    inverse = np.linalg.pinv(steps)
+    return np.concatenate([inverse, -inverse @ corner[:, None]], axis=1)
+
+
+def window(place: Place, start: tuple, end: tuple, reach: float) -> Window:
+    """Rows and columns within `reach` mm of a segment: what lies around it is drawn there and nowhere else."""
+    ends = np.array([[*start, 1.0], [*end, 1.0]]) @ place.index.T
+    margin = reach / place.pixel_mm + 1
+    low, high = np.floor(ends.min(axis=0) - margin).astype(int), np.ceil(ends.max(axis=0) + margin).astype(int) + 1
+    rows, columns = (slice(min(max(a, 0), n), min(max(b, 0), n)) for a, b, n in zip(low, high, place.angle.shape, strict=True))
+    return rows, columns
 
 
 def fourier(angle: np.ndarray, series: np.ndarray) -> np.ndarray:
@@ -161,7 +187,7 @@ def heart(card: dict, form: Form, place: Place, state: State) -> Beating:
     inner = card["lv_radius_mm"] * (1 - state.contraction * place.weak)
     left = left_ventricle(card, place, state, inner)
     right = right_ventricle(card, form, place, state)
-    above = chambers_above(card, form, place.points, state)
+    above = chambers_above(card, form, place, state)
     fibres, around, displacement, height = material(card, place, state, inner, left)
 
     muscle = np.minimum(left.wall, right.wall)
@@ -174,15 +200,16 @@ def heart(card: dict, form: Form, place: Place, state: State) -> Beating:
     layers += [Layer("fat", cover(pericardium, soft)), Layer("cortical", 0.35 * cover(np.abs(sac - 0.4) - 0.6, sharp))]
     for distance, blood in above:
         layers += [Layer("myocardium", cover(distance - 1.6, soft)), Layer(blood, cover(distance, soft))]
-    layers += right_layers(form, right, height, sharp, soft)
+    layers += right_layers(form, place, right, height, sharp, soft)
     layers += left_layers(card, form, place, state, left, height, sharp)
     for leaflets, amount in valves(card, place.points, state):
         layers.append(Layer("myocardium", amount * cover(leaflets, sharp)))
+    grooves = cover(pericardium, sharp) * cover(-muscle, sharp)
     for where, size in form.coronary:
         reach = left.outer * place.roundness + place.fat * 0.5 + 1
         x, y, _ = place.points
         distance = np.hypot(x - reach * math.cos(where), y - reach * math.sin(where)) - size
-        layers.append(Layer("blood", cover(distance, sharp) * cover(pericardium, sharp) * cover(-muscle, sharp)))
+        layers.append(Layer("blood", cover(distance, sharp) * grooves))
     return Beating(layers, fibres, around, displacement, sac)
 
 
@@ -227,19 +254,23 @@ def left_layers(
             if state.emptied < 0.5
             else ((-7.0, -10.0, 0.75 * base), (-8.0, -14.0, base))
         )
-        plume = capsule(place.points, *ends, 3.0)
-        layers.append(Layer("cortical", 0.55 * np.clip(-plume / 4 + 0.2, 0, 1) * blood))
+        near = window(place, *ends, 5)
+        plume = capsule(within(place.points, near), *ends, 3.0)
+        layers.append(Layer("cortical", 0.55 * np.clip(-plume / 4 + 0.2, 0, 1) * blood[near], near))
     for muscle in form.papillary:
         foot, tip, size = papillary(card, state, left.radius, muscle)
-        body = capsule((left.x, left.y, place.points[2]), foot, tip, size)
-        layers.append(Layer("myocardium", cover(body, sharp) * blood))
+        near = window(place, foot, tip, size + sharp + 0.3 * left.radius)  # the cavity is not round
+        body = capsule(within((left.x, left.y, place.points[2]), near), foot, tip, size)
+        layers.append(Layer("myocardium", cover(body, sharp) * blood[near], near))
         for side in (-0.5, 0.5):
             ring = (
                 0.6 * card["lv_radius_mm"] * math.cos(muscle[0] + side),
                 0.6 * card["lv_radius_mm"] * math.sin(muscle[0] + side),
             )
-            thread = capsule(place.points, tip, (*ring, state.stretch * base - 8), 0.35)
-            layers.append(Layer("myocardium", 0.6 * cover(thread, sharp) * blood))
+            ends = (tip, (*ring, state.stretch * base - 8))
+            near = window(place, *ends, 0.35 + sharp)
+            thread = capsule(within(place.points, near), *ends, 0.35)
+            layers.append(Layer("myocardium", 0.6 * cover(thread, sharp) * blood[near], near))
     return layers
 
 
@@ -289,11 +320,11 @@ def trabeculae(speckle: np.ndarray, depth: np.ndarray, row: np.ndarray, column: 
 
 
 class RightVentricle(NamedTuple):
-    """Signed distances to cavity, outer wall and moderator band; material x and y of the trabeculae."""
+    """Signed distances to cavity and outer wall, ends of the moderator band; material x and y of the trabeculae."""
 
     cavity: np.ndarray
     wall: np.ndarray
-    band: np.ndarray
+    band: tuple[tuple, tuple]
     x: np.ndarray
     y: np.ndarray
 
@@ -313,20 +344,21 @@ def right_ventricle(card: dict, form: Form, place: Place, state: State) -> Right
     return RightVentricle(
         cavity=np.maximum(distance, valve_plane),
         wall=np.maximum(distance - form.rv_wall * (1 + 0.4 * state.emptied), valve_plane),
-        band=capsule(place.points, *ends, 2.0),
+        band=ends,
         x=x / squeeze,
         y=y / squeeze,
     )
 
 
-def right_layers(form: Form, right: RightVentricle, height: np.ndarray, sharp: float, soft: float) -> list[Layer]:
+def right_layers(form: Form, place: Place, right: RightVentricle, height: np.ndarray, sharp: float, soft: float) -> list[Layer]:
     """Thin wall, blood between coarse trabeculae, the moderator band."""
     blood = cover(right.cavity, soft)
+    near = window(place, *right.band, 2 + sharp)
     columns = trabeculae(form.speckle, -right.cavity / 4, right.x * 1.5 + 0.4 * height + 90, right.y * 1.5, -0.5)
     return [
         Layer("myocardium", cover(right.wall, soft)),
         Layer("venous", blood * (1 - columns)),
-        Layer("myocardium", cover(right.band, sharp) * blood),
+        Layer("myocardium", cover(capsule(within(place.points, near), *right.band, 2.0), sharp) * blood[near], near),
     ]
 
 
@@ -340,9 +372,9 @@ def right_valve(card: dict, state: State) -> float:
     return card["lv_length_mm"] * (state.stretch - 0.05 * state.emptied)
 
 
-def chambers_above(card: dict, form: Form, points: Points, state: State) -> list[tuple[np.ndarray, str]]:
+def chambers_above(card: dict, form: Form, place: Place, state: State) -> list[tuple[np.ndarray, str]]:
     """Signed distances to the atria with their veins, pulmonary artery and aortic root, with the tissue that fills them."""
-    x, y, z = points
+    points = x, y, z = place.points
     top = card["lv_length_mm"] * state.stretch
     fill = 0.84 + 0.3 * state.emptied**0.7 * card["ejection_fraction"]
     pulse = form.aorta * (1 + 0.05 * state.emptied)
@@ -351,7 +383,8 @@ def chambers_above(card: dict, form: Form, points: Points, state: State) -> list
     left_atrium = ellipsoid(tuple(p - c for p, c in zip(points, left_centre, strict=True)), (25 * fill, 21 * fill, 24 * fill))
     for vein in form.veins:
         end = tuple(c + v for c, v in zip(left_centre, vein, strict=True))
-        left_atrium = np.minimum(left_atrium, capsule(points, left_centre, end, 5.0))
+        near = window(place, left_centre, end, 40)  # beyond, its distance decides nothing
+        left_atrium[near] = np.minimum(left_atrium[near], capsule(within(points, near), left_centre, end, 5.0))
     return [
         (ellipsoid(right_atrium, (24 * fill, 23 * fill, 23 * fill)), "venous"),
         (left_atrium, "blood"),

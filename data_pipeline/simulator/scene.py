@@ -13,7 +13,7 @@ from data_pipeline.simulator import heart as hearts
 from data_pipeline.simulator import torso as bodies
 from data_pipeline.simulator import view as views
 from data_pipeline.simulator.motion import State, Timing
-from data_pipeline.simulator.shapes import Layer
+from data_pipeline.simulator.shapes import WHOLE, Layer
 from data_pipeline.simulator.subject import Settings
 from data_pipeline.simulator.texture import power_law, sample, strands
 from data_pipeline.simulator.view import View
@@ -259,8 +259,8 @@ def paint(layers: Sequence[Layer] | Iterator[Layer], signals: Signals, canvas: n
     if canvas is None:
         canvas = np.zeros(next(iter(signals.values())).shape, np.complex64)
     for layer in layers:
-        part = canvas[layer.rows, layer.columns]
-        part += layer.coverage * (signals[layer.tissue][layer.rows, layer.columns] - part)
+        part = canvas[layer.window]
+        part += layer.coverage * (signals[layer.tissue][layer.window] - part)
     return canvas
 
 
@@ -272,9 +272,14 @@ def heart_labels(layers: Sequence[Layer], shape: tuple[int, int], box: Box, sett
         inside = (index >= part.start) & (index < part.stop)
         places.append((inside, index[inside] - part.start))
     local = np.ix_(places[0][1], places[1][1])
+    height_width = tuple(part.stop - part.start for part in box)
     top = np.zeros((len(places[0][1]), len(places[1][1])), np.uint8)
     for layer in layers:
-        top[layer.coverage[local] > 0.5] = LABELS.get(layer.tissue, 0)
+        inside = layer.coverage > 0.5
+        if layer.window != WHOLE:
+            inside, part = np.zeros(height_width, bool), inside
+            inside[layer.window] = part
+        top[inside[local]] = LABELS.get(layer.tissue, 0)
     labels = np.zeros(settings.matrix, np.uint8)
     labels[np.ix_(places[0][0], places[1][0])] = top
     return labels

@@ -1,8 +1,14 @@
 """Implicit shapes: signed distances in mm (negative inside), their coverage of a pixel, and layers of tissue."""
 
+import operator
+from collections.abc import Iterable
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
+
+Window = tuple[slice, slice]
+WHOLE: Window = (slice(None), slice(None))
 
 
 class Layer(NamedTuple):
@@ -11,13 +17,12 @@ class Layer(NamedTuple):
     Attributes:
       tissue: a name in `contrast.TISSUES`.
       coverage: `[H, W]` in 0..1, part of each fine pixel that the tissue covers.
-      rows, columns: the part of the grid that `coverage` is for; all of it if not given.
+      window: rows and columns that `coverage` is for; all if not given.
     """
 
     tissue: str
     coverage: np.ndarray
-    rows: slice = slice(None)
-    columns: slice = slice(None)
+    window: Window = WHOLE
 
 
 def cover(distance: np.ndarray, width: float) -> np.ndarray:
@@ -28,8 +33,8 @@ def cover(distance: np.ndarray, width: float) -> np.ndarray:
 def ellipsoid(points: tuple, half_axes: tuple) -> np.ndarray:
     """Signed distance to an ellipsoid or ellipse at the origin, k0 (k0 - 1) / k1 with k0 = |p/a|, k1 = |p/a^2| (first order)."""
     scaled = [p / a for p, a in zip(points, half_axes, strict=True)]
-    k0 = np.sqrt(sum(s * s for s in scaled)) + np.float32(1e-6)
-    k1 = np.sqrt(sum((s / a) ** 2 for s, a in zip(scaled, half_axes, strict=True))) + np.float32(1e-6)
+    k0 = np.sqrt(total(s * s for s in scaled)) + np.float32(1e-6)
+    k1 = np.sqrt(total((s / a) ** 2 for s, a in zip(scaled, half_axes, strict=True))) + np.float32(1e-6)
     return k0 * (k0 - 1) / k1
 
 
@@ -38,8 +43,13 @@ def capsule(points: tuple, start: tuple, end: tuple, radius: float | np.ndarray)
     direction = [e - s for s, e in zip(start, end, strict=True)]
     offset = [p - s for p, s in zip(points, start, strict=True)]
     length2 = sum(d * d for d in direction)
-    along = np.clip(sum(o * d for o, d in zip(offset, direction, strict=True)) / length2, 0, 1)
-    return np.sqrt(sum((o - along * d) ** 2 for o, d in zip(offset, direction, strict=True))) - radius
+    along = np.clip(total(o * (d / length2) for o, d in zip(offset, direction, strict=True)), 0, 1)
+    return np.sqrt(total((o - along * d) ** 2 for o, d in zip(offset, direction, strict=True))) - radius
+
+
+def total(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """Sum of arrays; without the 0 that `sum` starts from, which costs a pass over the first one."""
+    return reduce(operator.add, parts)
 
 
 def lumps(angle: np.ndarray, rng: np.random.Generator, orders: tuple[int, ...] = (1, 2, 3, 5)) -> np.ndarray:

@@ -46,7 +46,7 @@ def grow(
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
         start = np.concatenate([end, end])
         size = np.concatenate([size * share ** (1 / 3), size * (1 - share) ** (1 / 3)])
-        keep = size > 0.3
+        keep = size > 0.4
         start, direction, size = start[keep], direction[keep], size[keep]
     radii = np.concatenate(radii)
     return Tree(np.concatenate(starts), np.concatenate(ends), radii, rng.uniform(0.6, 1.2, len(radii)))
