@@ -173,6 +173,6 @@ def object_scene(seed: int, subject: int, settings: Settings, number: int, templ
 
 def body_maps(card: dict, plane: views.View, settings: Settings, rng: np.random.Generator) -> np.ndarray:
     """Sensitivities `[C, 48, 64]` of the array on the subject's chest over the field of view."""
-    standoff = rng.uniform(20, 80)
+    standoff = rng.uniform(15, 55)
     half = [float(body) + standoff for body in card["body_half_mm"]]
     return coils.sensitivities(rng, settings.coils, views.points(plane, MAPS), half, settings.array, settings.broken_coil)

@@ -171,13 +171,13 @@ def draw_card(rng: np.random.Generator, settings: Settings) -> dict:
         # time
         "heart_rate": uniform(45, 110),
         "rr_jitter": uniform(0.08, 0.2) if arrhythmic else uniform(0.01, 0.05),
-        "footprint": uniform(0.05, 0.25),
+        "footprint": uniform(0.03, 0.14),
         "trigger": uniform(0.3, 0.85),
         "breath_mm": uniform(5, 18),
         "breaths_per_second": uniform(0.2, 0.35),
         "breath_rest": int(rng.integers(2, 4)),
         # scanner
-        "softness_mm": uniform(1.0, 4.0),
+        "softness_mm": uniform(0.8, 2.8),
         "band": bool(rng.random() < 0.15),
     }
 
