@@ -266,7 +266,8 @@ def simulate(
                 made.append(record)
                 done += 1
                 progress.update(done)
-            records.write_shard(path, made)
+            with prepare_shards.system_errors(path):
+                records.write_shard(path, made)
 
 
 def _to_simulate() -> None:

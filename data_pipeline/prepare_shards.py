@@ -96,7 +96,7 @@ def make_shard(task: Task) -> Outcome:
                 made.append(result.sample_id)
                 yield result
 
-    with _system_errors(task.path):
+    with system_errors(task.path):
         records.write_shard(task.path, each(), task.storage)
     if not made:
         task.path.unlink()
@@ -106,7 +106,7 @@ def make_shard(task: Task) -> Outcome:
 
 
 @contextlib.contextmanager
-def _system_errors(path: Path) -> Iterator[None]:
+def system_errors(path: Path) -> Iterator[None]:
     """Turns what h5py raises where the system refuses to write (RuntimeError if it notices while closing) into a short OSError."""
     try:
         yield
@@ -203,24 +203,27 @@ def _outcomes(tasks: Sequence[Task], processes: int) -> Iterator[Outcome]:
         return
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=spawn, initializer=end_with_parent) as pool:
-        try:
-            yield from results(lambda task: pool.submit(make_shard, task), tasks, ahead=4 * processes)
-        except BrokenProcessPool as error:
-            raise InputError(
-                f"one of {processes} processes was killed, perhaps for want of memory: the same command with fewer "
-                "--processes continues"
-            ) from error
+        yield from results(lambda task: pool.submit(make_shard, task), tasks, ahead=4 * processes)
 
 
 def results(start: Callable[[Any], Future], jobs: Iterable[Any], ahead: int) -> Iterator[Any]:
-    """Starts every job and gives the results in order, at most `ahead` started and not yet given: results are large."""
+    """Starts every job and gives the results in order, at most `ahead` started and not yet given: results are large.
+
+    Raises:
+      InputError: if a process was killed.
+    """
     running: deque[Future] = deque()
-    for job in jobs:
-        running.append(start(job))
-        if len(running) == ahead:
+    try:
+        for job in jobs:
+            running.append(start(job))
+            if len(running) == ahead:
+                yield running.popleft().result()
+        while running:
             yield running.popleft().result()
-    while running:
-        yield running.popleft().result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a process was killed, perhaps for want of memory: the same command, with fewer --processes if it has them, continues"
+        ) from error
 
 
 def end_with_parent() -> None:

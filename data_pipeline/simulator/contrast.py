@@ -86,7 +86,7 @@ def balanced(
 def tissue_signals(rng: np.random.Generator, settings: Settings, view: View, card: dict) -> dict[str, np.ndarray]:
     """Signal of every tissue at every point, relaxation times drawn for this subject; `{tissue: [H, W] complex64}`.
 
-    Of a first pass it is the signal of full magnetisation, which `kinetics` saturates and lets recover.
+    Of a first pass it is the signal of full magnetisation, which `kinetics` saturates and lets recover with the table's times.
     """
     column = 0 if settings.field_strength == 1.5 else 1
     chemical_shift = FAT_SHIFT_PPM * 1e-6 * WATER_HZ_PER_T * settings.field_strength

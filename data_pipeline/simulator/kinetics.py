@@ -33,7 +33,7 @@ def weights(card: dict, settings: Settings, when: Timing, rng: np.random.Generat
     """
     if settings.kind != "perfusion":
         return Weights({}, np.zeros(0))
-    time = np.arange(0, when.seconds[-1] + 1, 0.1)
+    time = np.arange(0, when.seconds[-1] + 60, 0.1)  # past the last frame: the tail follows from the whole bolus
     arrival, peak = rng.uniform(4, 8), rng.uniform(4, 8)
     shape, width = rng.uniform(2, 4), rng.uniform(1.2, 2.0)
     right = peak * 1.2 * gamma_variate(time, arrival, shape, width)

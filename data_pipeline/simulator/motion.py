@@ -67,9 +67,9 @@ def timing(card: dict, settings: Settings, rng: np.random.Generator) -> Timing:
         return Timing(cycle, cycle * interval, np.zeros(settings.frames), footprint)
     if settings.kind == "realtime_cine":
         seconds = frames * settings.frame_ms * 1e-3
-        beats = math.ceil(seconds[-1] / (interval * 0.5)) + 2
+        beats = math.ceil(seconds[-1] / (interval * 0.5)) + 4
         starts = np.cumsum(np.concatenate([[0], interval * np.exp(rng.normal(0, card["rr_jitter"], beats))]))
-        cycle = np.interp(seconds, starts, np.arange(beats + 1)) + rng.uniform()
+        cycle = np.interp(seconds + rng.uniform() * interval, starts, np.arange(beats + 1))
     else:  # one image a beat, always at the same delay after the R wave
         seconds = np.cumsum(interval * np.exp(rng.normal(0, card["rr_jitter"], settings.frames)))
         cycle = frames + card["trigger"] + rng.normal(0, 0.01, settings.frames)

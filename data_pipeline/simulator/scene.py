@@ -12,7 +12,7 @@ from data_pipeline.simulator import contrast, kinetics
 from data_pipeline.simulator import heart as hearts
 from data_pipeline.simulator import torso as bodies
 from data_pipeline.simulator import view as views
-from data_pipeline.simulator.motion import State, Timing
+from data_pipeline.simulator.motion import State, Timing, volume_curve
 from data_pipeline.simulator.shapes import WHOLE, Layer
 from data_pipeline.simulator.subject import Settings
 from data_pipeline.simulator.texture import power_law, sample, strands
@@ -90,7 +90,7 @@ def draw(
     place = hearts.at(card, form, views.in_heart(view, view.body[:, box[0], box[1]]), view.pixel_mm)
     inside = {name: signal[box] for name, signal in signals.items()}
     swirls = swirl(random("blood"), len(states), inside["blood"].shape, view.pixel_mm)
-    speed = flow(states)
+    speed = flow(card, when.cycle)
 
     def frame(index: int) -> tuple[np.ndarray, np.ndarray]:
         state = states[index]
@@ -210,10 +210,11 @@ def inside_box(box: Box, view: View) -> np.ndarray:
     return np.outer(*sides).astype(np.float32)
 
 
-def flow(states: Sequence[State]) -> np.ndarray:
-    """Speed of the blood in every frame, -1 (out) to 1 (in)."""
-    change = np.gradient([state.volume for state in states]) if len(states) > 1 else np.zeros(1)
-    return change / max(np.abs(change).max(), 1e-6)
+def flow(card: dict, cycle: np.ndarray) -> np.ndarray:
+    """Speed of the blood `[T]` at places of the heart's cycle, -1 (out) to 1 (in), by the change of the ventricle's volume."""
+    volume = lambda phase: volume_curve(card["ejection_fraction"], card["systole"], phase)
+    change = lambda phase: volume(phase + 0.02) - volume(phase - 0.02)
+    return change(cycle) / np.abs(change(np.linspace(0, 1, 100))).max()
 
 
 def swirl(rng: np.random.Generator, frames: int, shape: tuple[int, int], pixel_mm: float) -> Callable[[int], np.ndarray]:

@@ -102,7 +102,7 @@ def study(seed: int, subject: int, settings: Settings, view: int = 0, templates:
 
 
 def training_sample(seed: int, subject: int, settings: Settings, view: int = 0) -> TrainingSample:
-    """Makes the clean series and the g-maps of one view of a heart without its raw scan: half a second for 256 x 144 x 30.
+    """Makes the clean series and the g-maps of one view of a heart without its raw scan.
 
     Raises:
       InputError: for another kind of object, or too few calibration lines for the g-maps.
