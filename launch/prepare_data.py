@@ -27,6 +27,7 @@ FORMAT = flags.DEFINE_enum("format", "hdf5", ["hdf5", "tfds"], "HDF5 shards, or 
 STORAGE = flags.DEFINE_enum("storage", "complex64", ["complex64", "float16"], "of the images; float16 is half as large")
 SPLIT_BY = flags.DEFINE_enum("split_by", "subject", ["subject", "series"], "what train, validation and test must not share")
 SPLITS = flags.DEFINE_string("splits", None, "JSON file of subjects and their splits, such as splits.json of another output")
+MATRIX = flags.DEFINE_string("matrix", "96x128", "KYxKX to which anatomy is brought: at most its own size")
 SEED = flags.DEFINE_integer("seed", 0, "of the acquisition that anatomy is given", lower_bound=0)
 ENGINE = flags.DEFINE_enum("engine", "local", ["local", "beam"], "processes of this machine, or Apache Beam")
 PROCESSES = flags.DEFINE_integer(
@@ -39,19 +40,21 @@ BEAM_OPTIONS = flags.DEFINE_multi_string(
 
 def main() -> int:
     from data_pipeline import prepare, simulator
+    from snraware_jax.cli import parse_matrix
     from snraware_jax.errors import InputError
 
     if not INPUT.value or not OUTPUT.value:
         raise InputError("which files, and where to? --input=RAW.h5 --output=RECORDS")
     if BEAM_OPTIONS.value and ENGINE.value != "beam":
         raise InputError("--beam_options are options of --engine=beam; add it, or leave them out")
+    matrix: Any = parse_matrix(MATRIX.value)  # the settings refuse three sizes
     choices: dict[str, Any] = {"storage": STORAGE.value, "file_format": FORMAT.value, "engine": ENGINE.value}
     made = prepare.prepare(
         [Path(path) for path in INPUT.value],
         Path(OUTPUT.value),
         split_by=SPLIT_BY.value,
         seed=SEED.value,
-        settings=simulator.Settings(),
+        settings=simulator.Settings(matrix=matrix),
         splits=Path(SPLITS.value) if SPLITS.value else None,
         processes=PROCESSES.value,
         beam_options=BEAM_OPTIONS.value,

@@ -18,7 +18,7 @@ def refused(process) -> str:
         (["--config=configs/hrnet_cnnt.py:quick", "--config.batch_size=many"], "invalid literal for int()"),
         (["--config=configs/hrnet_cnnt.py:quick", "--config.batch_size=-8"], "batch_size is -8"),
         (["--config=configs/hrnet_cnn.py:quick"], "there are configs/hrnet_cnnt.py, configs/laptop.py"),
-        (["--config=configs/hrnet_cnnt.py:quick", "--config.data.path=nowhere"], "nowhere: no shards (*.h5)"),
+        (["--config=configs/hrnet_cnnt.py:quick", "--config.data.path=nowhere"], "nowhere: no such folder"),
         (["--config=configs/hrnet_cnnt.py:quick", "quick"], "quick is not a flag"),
         ([], "which configuration?"),
     ],
