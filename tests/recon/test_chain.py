@@ -100,7 +100,7 @@ def test_noise_at_the_size_of_scans(acceleration, matrix):
 @pytest.mark.parametrize(("acceleration", "tolerance"), [(2, 0.03), (3, 0.07)])
 def test_the_signal_is_the_simulators_truth_over_g(acceleration, tolerance):
     """S g R/sqrt(f) is the full data's combination; up to a phase, which the coil maps take from the image."""
-    made = simulated(acceleration)
+    made = simulated(acceleration, coils=12)  # what 8 coils leave aliased at R = 3 is 2 to 9 % of the signal
     plan = chain.calibrate(made.scan, (acceleration,))
     acquired = made.scan.acquired[:2]
     unscaled = plan.g_map * acceleration * np.sqrt(acquired[0].mean())
