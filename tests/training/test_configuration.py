@@ -16,8 +16,11 @@ def changed(**fields):
     return config
 
 
-@pytest.mark.parametrize("config", [hrnet_cnnt.get_config(), hrnet_cnnt.get_config("quick"), laptop.get_config()])
-def test_shipped_configurations_are_valid(config):
+SHIPPED = [hrnet_cnnt.get_config(), hrnet_cnnt.get_config("quick"), laptop.get_config(), laptop.get_config("long")]
+
+
+@pytest.mark.parametrize("config", SHIPPED)
+def test_shipped_configurations_are_valid(config):  # raises if not
     configuration.validate(config, devices=8)
 
 
