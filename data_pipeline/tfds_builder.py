@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline import records
+from data_pipeline import heap, records
 from data_pipeline.records import SPLITS, Record, Storage
 from data_pipeline.sources import SHARDS
 from snraware_jax.errors import InputError
@@ -166,6 +166,7 @@ class TfdsSource:
 
     def __init__(self, folder: str | Path, split: str) -> None:
         self.folder, self.split = Path(folder), split
+        heap.keep_freed_buffers()  # every record is read whole, into a buffer of its own
         try:
             with _quiet():
                 builder = tfds.builder_from_directory(builder_dir=self.folder)

@@ -1,12 +1,15 @@
 """A training sample without a raw scan: the clean series and its g-maps, from coils that are calibrated as a scan's would be."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from data_pipeline.simulator import coils as receive
 from data_pipeline.simulator import sampling
@@ -70,7 +73,7 @@ def clean_sample(
     scale = np.float32(peak / np.percentile(np.abs(image), 99.5))
 
     lines, start = calibration_lines(scale * first, whitened_maps, settings, noise_rng)
-    estimated, g_maps = (np.asarray(part) for part in _calibrate(lines, start=(start, 0), grid=matrix))
+    estimated, g_maps = _calibrate(lines, (start, 0), matrix)
     true = receive.resample(whitened_maps, matrix)
     image *= scale * np.sum(estimated.conj() * true, axis=0) / root_sum_of_squares(true)
     return CleanSample(image, g_maps, peak)
@@ -103,8 +106,30 @@ def calibration_lines(
     return lines + noise, block.start
 
 
+def _calibrate(lines: np.ndarray, start: tuple[int, int], grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Coil maps `[C, ky, kx]` and g-maps `[R, ky, kx]` of whitened calibration lines, as the chain finds them.
+
+    In two threads, because XLA has one thread for most of it on CPU.
+    """
+    with ThreadPoolExecutor(2) as threads:
+        kernels = threads.submit(lambda: jax.block_until_ready(_kernels(lines)))
+        estimated = threads.submit(lambda: np.asarray(_coil_maps(lines, start=start, grid=grid))).result()
+        halves = [kernels.result()[half] for half in (slice(0, 4), slice(4, None))]
+        orders = [grappa.ACCELERATIONS[half] for half in (slice(0, 4), slice(4, None))]
+        maps = threads.map(lambda w, r: np.asarray(_g_maps(w, estimated, accelerations=r)), halves, orders)
+        return estimated, np.concatenate(list(maps))
+
+
 @partial(jax.jit, static_argnames=("start", "grid"))
-def _calibrate(lines: Array, *, start: tuple[int, int], grid: tuple[int, int]) -> tuple[Array, Array]:
-    """Coil maps `[C, ky, kx]` and g-maps `[R, ky, kx]` of whitened calibration lines, as the chain finds them."""
-    estimated = inati(low_resolution_images(lines, start, grid))
-    return estimated, grappa.g_maps(lines, estimated)
+def _coil_maps(lines: ArrayLike, *, start: tuple[int, int], grid: tuple[int, int]) -> Array:
+    return inati(low_resolution_images(jnp.asarray(lines), start, grid))
+
+
+@jax.jit
+def _kernels(lines: ArrayLike) -> list[Array]:
+    return grappa.fit_kernels(jnp.asarray(lines), grappa.ACCELERATIONS)
+
+
+@partial(jax.jit, static_argnames="accelerations")
+def _g_maps(kernels: list[Array], coil_maps: ArrayLike, *, accelerations: tuple[int, ...]) -> Array:
+    return jnp.stack([grappa.g_map(w, jnp.asarray(coil_maps), r) for w, r in zip(kernels, accelerations, strict=True)])

@@ -116,9 +116,11 @@ def training_sample(seed: int, subject: int, settings: Settings, view: int = 0) 
     card, drawn, plane = heart_picture(seed, subject, settings, view, 0, labelled=False)
     maps = body_maps(card, plane, settings, stream(seed, subject, "coils"))
     made: CleanSample = clean_sample(drawn.still, drawn.box, drawn.moving, maps, settings, of_view("noise"))
-    turn = np.exp(1j * object_phase.moving(of_view("phase").spawn(1)[0], settings.frames, settings.matrix))
+    image = made.image * np.exp(
+        np.complex64(1j) * object_phase.moving(of_view("phase").spawn(1)[0], settings.frames, settings.matrix)
+    )
     card |= {"seed": seed, "subject": subject, "view": view, "signal_snr": made.signal_snr, "settings": asdict(settings)}
-    return TrainingSample(made.image * turn, made.g_maps, card)
+    return TrainingSample(image, made.g_maps, card)
 
 
 def heart_scene(seed: int, subject: int, settings: Settings, view: int, number: int) -> Scene:
