@@ -39,11 +39,12 @@ def main(_: list[str]) -> None:
         config.model.dtype = DTYPE.value or config.model.dtype
     run = assemble(config, samples=1000)
     rng = np.random.default_rng(0)
-    frames, height, width = config.data.patch
+    (frames, height, width), margin = config.data.patch, run.noise.g_margin
     image = 50 * (rng.normal(size=(config.batch_size, frames, height, width, 2)) @ [1, 1j])
     host_batch = {
         "image": image.astype(np.complex64),
-        "gmaps": np.ones((config.batch_size, 7, height, width), np.float32),
+        "gmaps": np.ones((config.batch_size, 7, height + 2 * margin, width + 2 * margin), np.float32),
+        "size": np.tile(np.int32([30, 192, 144]), (config.batch_size, 1)),
         "native_noise": np.ones(config.batch_size, np.float32),
         "sample_id": np.arange(config.batch_size, dtype=np.int32),
         "epoch": np.zeros(config.batch_size, np.int32),

@@ -16,6 +16,8 @@ from data_pipeline.patches import Augmentation
 from data_pipeline.sources import Source
 from snraware_jax.errors import InputError
 
+LONGEST = 1024  # samples of an axis, as in snraware_jax/noise/response.py, which imports JAX
+
 EPOCHS = 2**30  # without end in practice; grain cannot count endless batches of one sample
 
 
@@ -40,6 +42,7 @@ def batches(
     threads: int = 2,
     workers: int = 0,
     augmentation: Augmentation = Augmentation(),  # noqa: B008 (frozen)
+    g_margin: int = 0,
 ) -> Iterator[dict[str, np.ndarray]]:
     """This host's share of every batch from `first_step` on, without end.
 
@@ -55,10 +58,11 @@ def batches(
       threads: that read and cut ahead of the training, in each process.
       workers: processes that do so; 0 for threads of this one, which is faster unless cutting holds it up. The batches are the same.
       augmentation: how patches are varied.
+      g_margin: points around the patches that their g-maps cover too, see `NoiseSettings.g_margin`.
 
     Yields:
-      image `[B, T, H, W]` complex64, gmaps `[B, R, H, W]` float32, native_noise `[B]` float32, sample_id and epoch `[B]` int32;
-      B = batch_size / hosts.
+      image `[B, T, H, W]` complex64, gmaps `[B, R, H + 2 g_margin, W + 2 g_margin]` float32, size `[B, 3]` int32 (T, H, W of the series
+      that the patch is of), native_noise `[B]` float32, sample_id and epoch `[B]` int32; B = batch_size / hosts.
 
     Raises:
       ValueError: if the batch does not divide over the hosts, or there are workers in a program whose absl flags are not parsed.
@@ -76,11 +80,15 @@ def batches(
         stored = sources.stored(source, int(order(count, seed, epoch)[place]))
         rng = np.random.default_rng([seed, epoch, stored.sample_id])
         choice = patches.draw(rng, stored.shape, patch, augmentation)
-        record = stored.read(patches.region(choice, patch))
-        image, gmaps = patches.cut(choice, patch, record.image, record.gmaps)
+        size = (stored.shape[0], *choice.matrix)
+        if max(size) > LONGEST:
+            raise InputError(f"record {stored.sample_id}: {size} is too long, noise is made for axes of {LONGEST} at most")
+        record = stored.read(patches.region(choice, patch, g_margin))
+        image, gmaps = patches.cut(choice, patch, record.image, record.gmaps, g_margin)
         return {
             "image": image,
             "gmaps": gmaps,
+            "size": np.array(size, np.int32),
             "native_noise": np.float32(record.native_noise),
             "sample_id": np.int32(record.sample_id),
             "epoch": np.int32(epoch),

@@ -70,46 +70,71 @@ def draw(rng: np.random.Generator, shape: tuple[int, int, int], patch: Patch, au
     return Choice(shape, matrix, start, places, flips)
 
 
-def region(choice: Choice, patch: Patch) -> Region:
-    """The part of the series that `cut` needs."""
+def region(choice: Choice, patch: Patch, margin: int = 0) -> Region:
+    """The part of the series that `cut` needs: the patch with `margin` points around it along H and W."""
     t, h, w = (slice(first, first + size) for first, size in zip(choice.start, patch, strict=True))
     if choice.places is not None:
         t = slice(choice.start[0], choice.start[0] + 1)
-    whole = choice.places is not None or choice.matrix != choice.shape[1:]
-    return (t, slice(None), slice(None)) if whole else (t, h, w)
+    if choice.places is not None or choice.matrix != choice.shape[1:]:
+        return t, slice(None), slice(None)
+    return t, *(slice(max(part.start - margin, 0), part.stop + margin) for part in (h, w))
 
 
-def cut(choice: Choice, patch: Patch, image: np.ndarray, gmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def cut(
+    choice: Choice, patch: Patch, image: np.ndarray, gmaps: np.ndarray, margin: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """The patch that was chosen, from the `region` of a series; what is shorter than the patch is mirrored to fit.
 
     Args:
       choice: of `draw`.
       patch: T, H, W.
       image, gmaps: `[t, h, w]` complex64 and `[R, h, w]` float32, the region of the series.
+      margin: points around the patch that the g-maps cover too; beyond the series they keep their last value.
 
     Returns:
-      `[T, H, W]` complex64 and `[R, H, W]` float32.
+      `[T, H, W]` complex64 and `[R, H + 2 margin, W + 2 margin]` float32.
     """
     if choice.places is None:
-        image, gmaps = _at(choice, choice.start[1:], patch, image, gmaps)
+        image, gmaps = _at(choice, choice.start[1:], patch, image, gmaps, margin)
     else:
-        parts = [_at(choice, (int(h), int(w)), patch, image, gmaps) for h, w in choice.places]
+        parts = [_at(choice, (int(h), int(w)), patch, image, gmaps, margin) for h, w in choice.places]
         image, gmaps = np.concatenate([part for part, _ in parts]), parts[0][1]
-    image = mirror(image, patch)
     turn = tuple(axis for axis, flipped in zip((-2, -1), choice.flips, strict=True) if flipped)
-    return np.flip(image, turn), np.flip(mirror(gmaps, (len(gmaps), *patch[1:])), turn)
+    return np.flip(mirror(image, patch), turn), np.flip(gmaps, turn)
 
 
-def _at(choice: Choice, place: tuple[int, int], patch: Patch, image: np.ndarray, gmaps: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Image and g-maps at one place of the resized series, smaller than the patch where the series is."""
+def _at(
+    choice: Choice, place: tuple[int, int], patch: Patch, image: np.ndarray, gmaps: np.ndarray, margin: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Image (smaller than the patch where the series is) and g-maps at one place of the resized series."""
     h, w = (slice(first, first + size) for first, size in zip(place, patch[1:], strict=True))
+    lines, columns = (
+        with_margin(first, size, n, margin) for first, size, n in zip(place, patch[1:], choice.matrix, strict=True)
+    )
     if choice.matrix != choice.shape[1:]:
         along_h, along_w = (resizing(n, size) for n, size in zip(choice.shape[1:], choice.matrix, strict=True))
-        lines, columns = (interpolation(n, size) for n, size in zip(choice.shape[1:], choice.matrix, strict=True))
-        return along_h[h] @ image @ along_w[w].T, lines[h] @ gmaps @ columns[w].T
-    if choice.places is not None:
-        return image[:, h, w], gmaps[:, h, w]
-    return image, gmaps  # `region` has cut it
+        to_lines, to_columns = (interpolation(n, size) for n, size in zip(choice.shape[1:], choice.matrix, strict=True))
+        return along_h[h] @ image @ along_w[w].T, to_lines[lines] @ gmaps @ to_columns[columns].T
+    if choice.places is None:  # `region` has cut it
+        top, left = (max(first - margin, 0) for first in place)
+        h, w = slice(h.start - top, h.stop - top), slice(w.start - left, w.stop - left)
+        lines, columns = lines - top, columns - left
+    return image[:, h, w], gmaps[:, lines[:, None], columns]
+
+
+@lru_cache(maxsize=1024)
+def with_margin(first: int, size: int, n: int, margin: int) -> np.ndarray:
+    """Indices `[size + 2 margin]` into an axis of n for a patch and a margin around it.
+
+    A patch that is longer than the axis is mirrored as by `mirror`; a margin beyond the axis stays at its last index.
+    """
+    inside = np.arange(first, first + size)
+    turned = inside % (2 * n)
+    inside = np.minimum(turned, 2 * n - 1 - turned)
+    before = np.maximum(np.arange(first - margin, first), 0)
+    after = np.arange(first + size, first + size + margin)
+    after = np.minimum(after, n - 1) if first + size <= n else np.full_like(after, inside[-1])
+    return np.concatenate([before, inside, after])
 
 
 def mirror(array: np.ndarray, shape: Patch) -> np.ndarray:

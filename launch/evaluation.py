@@ -23,7 +23,7 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
     step, params, _ = checkpoint.restore(workdir / "best", run.abstract_state.ema)
     count = min(len(source), config.evaluation.series)
     series = [source[i * len(source) // count] for i in range(count)]
-    cases = noisy_cases(series, config.evaluation.peak_snr, run.noise)
+    cases = noisy_cases(series, config.evaluation.peak_snr, run.noise, magnitude=run.magnitude)
     network = make_denoiser(run.graphdef, params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
     levels = ", ".join(f"{level:g}" for level in config.evaluation.peak_snr)
     print(

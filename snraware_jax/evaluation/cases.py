@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from snraware_jax.evaluation.in_distribution import Case
-from snraware_jax.noise import NoiseSettings, sample_key
+from snraware_jax.noise import NoiseSettings, pairs, sample_key
 from snraware_jax.noise.pairs import realise
 from snraware_jax.noise.sampling import draw
 
@@ -29,10 +29,13 @@ class Clean(Protocol):
     def native_noise(self) -> float: ...
 
 
-def noisy_cases(series: Sequence[Clean], peak_snr: Sequence[float], noise: NoiseSettings, seed: int = 0) -> list[Case]:
+def noisy_cases(
+    series: Sequence[Clean], peak_snr: Sequence[float], noise: NoiseSettings, seed: int = 0, magnitude: bool = False
+) -> list[Case]:
     """Every series at every noise level: sigma is set so that max |clean| / noise SD before the g-map is the level.
 
     Filters and g-map are drawn as in training, from (seed, sample id); a series whose own noise is above the level is left out.
+    `magnitude` makes cases without phase, of the same noise.
     """
     make = jax.jit(realise, static_argnums=4)
     cases = []
@@ -45,7 +48,8 @@ def noisy_cases(series: Sequence[Clean], peak_snr: Sequence[float], noise: Noise
             if variance <= 0:
                 continue
             of_level = choices._replace(sigma=jnp.float32(np.sqrt(variance)))
-            noisy, target, g_map, _ = make(of_noise, one.image, one.gmaps, of_level, noise, one.native_noise)
-            arrays = (np.asarray(target), np.asarray(noisy), np.asarray(g_map))
+            pair = make(of_noise, one.image, one.gmaps, of_level, noise, one.native_noise)
+            pair = pairs.magnitude(pair) if magnitude else pair
+            arrays = (np.asarray(pair.target), np.asarray(pair.noisy), np.asarray(pair.g_map))
             cases.append(Case(f"series {one.sample_id}", *arrays, level))
     return cases

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from snraware_jax.models.channels import Seeing
 from snraware_jax.models.denoiser import Denoiser
 from snraware_jax.models.filter_bank import FilterBank
 from snraware_jax.models.settings import ModelSettings
@@ -31,7 +32,11 @@ def build(name_or_settings: str | ModelSettings, *, seed: int = 0, dtype: DTypeL
     settings = named(name_or_settings) if isinstance(name_or_settings, str) else name_or_settings
     network = {"hrnet": Denoiser, "stack": Stack}[settings.backbone]
     network = partial(network, settings, dtype=dtype, rngs=nnx.Rngs(seed))
-    return FilterBank(network) if settings.head == "filter_bank" else network()
+    if settings.head == "filter_bank":
+        network = partial(FilterBank, network)
+    if settings.input == "complex_g":
+        return network()
+    return Seeing(network, magnitude=settings.magnitude, g_map=settings.input.endswith("_g"))
 
 
 def named(name: str) -> ModelSettings:

@@ -1,8 +1,35 @@
 """Between complex images and the real channels that networks work on."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jax import Array
+
+
+class Seeing(nnx.Module):
+    """A network that is shown a part of the three channels (real, imaginary, g-map): for ablations, and images without phase.
+
+    Args:
+      network: makes the network, (input channels, output channels) -> module with the call (x, key).
+      magnitude: show sqrt(real^2 + imaginary^2) in place of both.
+      g_map: show the g-map.
+    """
+
+    def __init__(self, network: Callable[[int, int], nnx.Module], *, magnitude: bool, g_map: bool):
+        image_channels = 1 if magnitude else 2
+        self.magnitude, self.g_map = magnitude, g_map
+        self.network = network(image_channels + g_map, image_channels)
+
+    def __call__(self, x: Array, key: Array | None = None) -> Array:
+        """`[B, T, H, W, 3]` -> `[B, T, H, W, 2]` float32; of a magnitude the second channel is 0."""
+        image, g = x[..., :2], x[..., 2:]
+        if self.magnitude:
+            image = jnp.linalg.norm(image, axis=-1, keepdims=True)
+        seen = jnp.concatenate([image, g], axis=-1) if self.g_map else image
+        output = self.network(seen, key)  # pyright: ignore[reportCallIssue]
+        return jnp.concatenate([output, jnp.zeros_like(output)], axis=-1) if self.magnitude else output
 
 
 def network_input(noisy: Array, g_map: Array) -> Array:

@@ -11,32 +11,34 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-INPUTS = 8  # y/10 (2), two high-pass pairs (4), smoothed magnitude, log g
 FILTERS = 9
 SHARPNESS = 3.0  # factor on the weights' logits
 LEAST_G = 1e-2  # g-maps are 0 where there is no sensitivity
 
 
 class FilterBank(nnx.Module):
-    """output = sum_k softmax_k(3 n)_k F_k(y) + m, with the 9 logits n and the 2 channels m from a network, pixel by pixel.
+    """output = sum_k softmax_k(3 n)_k F_k(y) + m, with the 9 logits n and the channels m from a network, pixel by pixel.
 
-    y is the noisy image, real and imaginary part. The filters F_k are the identity, the temporal binomial T = (1 2 1)/4 applied
+    y is the noisy image, real and imaginary part or the magnitude alone. The filters F_k are the identity, the temporal binomial T = (1 2 1)/4 applied
     1, 3 and 9 times, the spatial one S = (1 2 1)/4 x (1 2 1)/4, and the products S T, S T^3, S T^9, S^2 T^3; all keep a constant
     as it is. The network sees y/10, asinh(y - S^3 y), asinh(y - T^3 y), log(1 + 0.3 |S T y|) and log g.
 
-    y is not divided by g: the probe found that neutral, and g is 0 where coils see nothing.
+    Without a g-map the last one is left out. y is not divided by g: the probe found that neutral, and g is 0 where coils see nothing.
 
     Args:
       network: makes the network, (input channels, output channels) -> module with the call (x, key).
+      inputs, outputs: channels; y has as many as the output, and a g-map follows it if the input has one more.
     """
 
-    def __init__(self, network: Callable[[int, int], nnx.Module]):
-        self.network = network(INPUTS, FILTERS + 2)
+    def __init__(self, network: Callable[[int, int], nnx.Module], inputs: int = 3, outputs: int = 2):
+        self.outputs = outputs
+        # y/10, two high-pass images, smoothed magnitude, log g
+        self.network = network(3 * outputs + 1 + (inputs - outputs), FILTERS + outputs)
 
     def __call__(self, x: Array, key: Array | None = None) -> Array:
-        """`[B, T, H, W, 3]` (real, imaginary, g-map) -> `[B, T, H, W, 2]` float32; `key` None is inference."""
+        """`[B, T, H, W, inputs]` (real, imaginary, g-map) -> `[B, T, H, W, outputs]` float32; `key` None is inference."""
         x = x.astype(jnp.float32)
-        y, g = x[..., :2], x[..., 2:]
+        y, g = x[..., : self.outputs], x[..., self.outputs :]
         filtered, features = filters_and_features(y, g)
         steering = self.network(features, key)  # pyright: ignore[reportCallIssue]
         weights = jax.nn.softmax(SHARPNESS * steering[..., :FILTERS])
@@ -44,7 +46,7 @@ class FilterBank(nnx.Module):
 
 
 def filters_and_features(y: Array, g: Array) -> tuple[Array, Array]:
-    """Of y `[B, T, H, W, 2]` and g `[B, T, H, W, 1]`: F_k(y) `[9, B, T, H, W, 2]` and what the network sees `[B, T, H, W, 8]`."""
+    """Of y `[B, T, H, W, C]` and g `[B, T, H, W, 0 or 1]`: F_k(y) `[9, B, T, H, W, C]`, what the network sees `[B, T, H, W, 3 C + 1 or 2]`."""
     t1, t3, t9 = temporal_binomials(y, (1, 3, 9))
     s, s_t1, s_t3, s_t9 = (spatial_binomial(v) for v in (y, t1, t3, t9))
     filtered = jnp.stack([y, t1, t3, t9, s, s_t1, s_t3, s_t9, spatial_binomial(s_t3)])

@@ -11,6 +11,7 @@ CELLS = {
 BACKBONES = ("hrnet", "stack")
 NORMS = ("layer", "instance2d", "none")
 HEADS = ("none", "filter_bank")
+INPUTS = ("complex_g", "complex", "magnitude_g", "magnitude")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class ModelSettings:
       patch: T, H, W that the network is built for; a layer norm needs H, W.
       stochastic_depth: probability with which training skips a cell's attention or mixer for one sample.
       remat: compute the inside of cells again in the gradient instead of keeping it.
+      input: what the network sees: "complex_g" (paper: real and imaginary part, g-map), "complex", "magnitude_g" or "magnitude".
+        It returns the image in the same form.
       head: "none", or "filter_bank", which lets the network steer a bank of smoothing filters.
 
     Raises:
@@ -45,10 +48,11 @@ class ModelSettings:
     patch: tuple[int, int, int] = (16, 64, 64)
     stochastic_depth: float = 0.1
     remat: bool = False
+    input: str = "complex_g"
     head: str = "none"
 
     def __post_init__(self) -> None:
-        for field, choices in (("backbone", BACKBONES), ("norm", NORMS), ("head", HEADS)):
+        for field, choices in (("backbone", BACKBONES), ("norm", NORMS), ("head", HEADS), ("input", INPUTS)):
             if getattr(self, field) not in choices:
                 raise ValueError(f"model.{field} is {getattr(self, field)!r}: choose one of {', '.join(choices)}")
         if self.channels < 1:
@@ -71,6 +75,11 @@ class ModelSettings:
             raise ValueError(
                 f"model.patch {self.patch}: {self.levels} levels need H and W in multiples of {step}, at least {2 * step}"
             )
+
+    @property
+    def magnitude(self) -> bool:
+        """Whether it sees magnitudes, without phase."""
+        return self.input.startswith("magnitude")
 
     def cells_of_level(self, level: int) -> list[str]:
         """The cells of the blocks at `level`: "T1T1,C3" -> ["T1", "T1"] at level 0, ["C3"] from level 1 on."""

@@ -1,6 +1,6 @@
 """Realistic MR noise, made on the device inside the train step: settings, random choices, synthesis, pairs."""
 
-from snraware_jax.noise.pairs import make_pair, sample_key
-from snraware_jax.noise.settings import NoiseSettings
+from snraware_jax.noise.pairs import Pair, make_pair, sample_key
+from snraware_jax.noise.settings import PRESETS, NoiseSettings
 
-__all__ = ["NoiseSettings", "make_pair", "sample_key"]
+__all__ = ["PRESETS", "NoiseSettings", "Pair", "make_pair", "sample_key"]

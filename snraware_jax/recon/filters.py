@@ -1,6 +1,7 @@
 """Filters along the axes of centred k-space that keep unit noise.
 
-A response is `[N]` float32 with DC at N//2; every parameter of it may be traced. The sizes are static.
+A response is `[N]` float32 with DC at N//2; every parameter of it may be traced. Sizes are static, except where a function takes
+`length`: the static length of its answer for a size that is traced, with zeros from N on.
 
 Source: docs/physics.md; Kellman & McVeigh, MRM 2005, for the scaling.
 """
@@ -15,16 +16,16 @@ from jax.typing import ArrayLike
 from snraware_jax.recon.fourier import fft2c, ifft2c
 
 
-def gaussian(size: int, sigma: ArrayLike) -> Array:
+def gaussian(size: int | Array, sigma: ArrayLike, length: int | None = None) -> Array:
     """Symmetric Gaussian, f(x) = exp(-sigma^2 x^2 / 2) with x from -1 to 1; sigma 0 is all ones. `[N]`.
 
     An even axis has its extra sample at -N/2 set to 0, so that the maximum is at N//2.
     """
-    x = np.linspace(-1, 1, size if size % 2 else size - 1, dtype=np.float32)
-    response = jnp.exp(-0.5 * jnp.asarray(sigma, jnp.float32) ** 2 * x**2)
-    if size % 2 == 0:
-        response = jnp.concatenate([jnp.zeros(1, jnp.float32), response])
-    return jnp.where(jnp.asarray(sigma) > 0, response, 1.0)
+    index = _index(size, length)
+    q, half = index - size // 2, (size - 1) // 2
+    x = q / jnp.maximum(half, 1)  # an axis of one or two samples has no slope
+    response = jnp.where(abs(q) <= half, jnp.exp(-0.5 * jnp.asarray(sigma, jnp.float32) ** 2 * x**2), 0.0)
+    return _within(jnp.where(jnp.asarray(sigma) > 0, response, 1.0), index, size)
 
 
 def hann(size: int) -> Array:
@@ -45,7 +46,9 @@ def tapered_hann(size: int, taper: ArrayLike) -> Array:
     return jnp.where(jnp.asarray(taper) > 0, _edge(from_end, taper), 1.0)
 
 
-def partial_fourier(size: int, ratio: ArrayLike, cut_start: ArrayLike, taper: ArrayLike) -> Array:
+def partial_fourier(
+    size: int | Array, ratio: ArrayLike, cut_start: ArrayLike, taper: ArrayLike, length: int | None = None
+) -> Array:
     """Keeps int(ratio N) + 1 samples from one end, with a Hann edge of `taper` samples at the cut; ratio 1 is all ones. `[N]`.
 
     Args:
@@ -53,17 +56,19 @@ def partial_fourier(size: int, ratio: ArrayLike, cut_start: ArrayLike, taper: Ar
       ratio: acquired share of the axis, (0, 1].
       cut_start: True if the missing samples are the first ones, False if the last.
       taper: samples of the edge, w_k = (1 - cos(2 pi k / (2 taper + 1))) / 2 for k = 1..taper, inside the kept part.
+      length: static length of the answer, for a traced size.
     """
+    index = _index(size, length)
     end = jnp.floor(jnp.asarray(ratio, jnp.float32) * size + 1e-4)  # 1e-4: float32 of 0.7 times 10 is below 7
-    response = _edge(end - jnp.arange(size) + 1, taper)
-    response = jnp.where(jnp.asarray(cut_start), response[::-1], response)
-    return jnp.where(jnp.asarray(ratio) >= 1, 1.0, response)
+    from_kept_end = jnp.where(jnp.asarray(cut_start), size - 1 - index, index)
+    response = _edge(end - from_kept_end + 1, taper)
+    return _within(jnp.where(jnp.asarray(ratio) >= 1, 1.0, response), index, size)
 
 
-def reduced_resolution(size: int, ratio: ArrayLike) -> Array:
+def reduced_resolution(size: int | Array, ratio: ArrayLike, length: int | None = None) -> Array:
     """Zero for the m = floor((N - ratio N) / 2) outer samples of both sides, one elsewhere. `[N]`."""
+    index = _index(size, length)
     cut = jnp.floor((size - jnp.asarray(ratio, jnp.float32) * size) / 2 + 1e-4)
-    index = jnp.arange(size)
     return jnp.where((index >= cut) & (index < size - cut), 1.0, 0.0)
 
 
@@ -124,6 +129,17 @@ def apply_to_kspace(
         trailing = kspace.ndim - 1 - axis % kspace.ndim
         kspace = kspace * unit_noise(product, samples).reshape(-1, *(1,) * trailing)
     return kspace
+
+
+def _index(size: int | Array, length: int | None) -> np.ndarray:
+    if length is None and not isinstance(size, int):
+        raise TypeError("a traced size needs the static `length` of the answer")
+    return np.arange(size if length is None else length)
+
+
+def _within(response: Array, index: np.ndarray, size: int | Array) -> Array:
+    """The response, and zeros from the size on."""
+    return jnp.where(index < size, response, 0.0)
 
 
 def _edge(position: ArrayLike, taper: ArrayLike) -> Array:

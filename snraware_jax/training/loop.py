@@ -125,20 +125,22 @@ def _batches(config: ConfigDict, run: Run, source: Source, step: int) -> Iterato
         threads=config.data.threads,
         workers=config.data.workers,
         augmentation=patches.PRESETS[config.data.augmentation],
+        g_margin=run.noise.g_margin,
     )
     return (mesh.global_batch(batch, run.mesh) for batch in host_batches)
 
 
 def _validation(config: ConfigDict, run: Run, source: Source) -> Callable[[Any], tuple[float, tuple[np.ndarray, ...]]]:
     """A function of the parameters: gain in dB over a fixed batch of held-out patches, and one of them for a picture."""
-    batch = next(loader.batches(source, batch_size=config.batch_size, patch=config.data.patch, seed=0, threads=1))
+    whole = {"batch_size": config.batch_size, "patch": config.data.patch, "g_margin": run.noise.g_margin}
+    batch = next(loader.batches(source, seed=0, threads=1, **whole))
     batch["epoch"] = VALIDATION_EPOCH + batch["epoch"]
     share = config.batch_size // jax.process_count()
     batch = {name: value[jax.process_index() * share : (jax.process_index() + 1) * share] for name, value in batch.items()}
 
     @jax.jit
     def evaluate(params: Any, batch: dict[str, Array]) -> tuple[Array, tuple[Array, ...]]:
-        noisy, target, g_map = noisy_pairs(batch, run.noise, config.seed)
+        noisy, target, g_map, _ = noisy_pairs(batch, run.noise, config.seed, run.magnitude)
         output = run.evaluation_step(params, noisy, g_map)
         return gain_db(noisy, output, target).mean(), (noisy[0], output[0], target[0], g_map[0])
 

@@ -23,6 +23,7 @@ class Run(NamedTuple):
       mesh: the devices.
       graphdef: the network without its parameters.
       noise: what noise is made.
+      magnitude: whether the network sees magnitudes alone, so that pairs are made of them.
       abstract_state: shapes, dtypes and places (shardings) of the train state.
       initial_state: makes the state before the first step.
       train_step, evaluation_step: pure functions, not yet compiled.
@@ -33,6 +34,7 @@ class Run(NamedTuple):
     mesh: Mesh
     graphdef: nnx.GraphDef
     noise: NoiseSettings
+    magnitude: bool
     abstract_state: TrainState
     initial_state: Callable[[], TrainState]
     train_step: Callable
@@ -49,7 +51,8 @@ def assemble(config: ConfigDict, samples: int) -> Run:
     """Puts a run together for a training set of `samples` samples; nothing is computed yet."""
     steps = steps_of(config, samples)
     devices = mesh.make_mesh(config.mesh.fsdp)
-    build = lambda: models.build(configuration.model_settings(config), seed=config.seed, dtype=jnp.dtype(config.model.dtype))
+    settings = configuration.model_settings(config)
+    build = lambda: models.build(settings, seed=config.seed, dtype=jnp.dtype(config.model.dtype))
     graphdef, shapes = nnx.split(nnx.eval_shape(build))
     schedule = optim.one_cycle(steps, config.optimizer.lr_peak, config.optimizer.warmup)
     optimizer = optim.build(
@@ -70,9 +73,19 @@ def assemble(config: ConfigDict, samples: int) -> Run:
         mesh=devices,
         graphdef=graphdef,
         noise=noise,
+        magnitude=settings.magnitude,
         abstract_state=jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, sharding),
         initial_state=jax.jit(initial, out_shardings=sharding),
-        train_step=step.make_train_step(graphdef, noise, loss, optimizer, schedule, seed=config.seed, ema=config.train.ema),
+        train_step=step.make_train_step(
+            graphdef,
+            noise,
+            loss,
+            optimizer,
+            schedule,
+            seed=config.seed,
+            ema=config.train.ema,
+            magnitude=settings.magnitude,
+        ),
         evaluation_step=step.make_evaluation_step(graphdef),
         parameters=sum(leaf.size for leaf in jax.tree.leaves(shapes)),
     )

@@ -11,23 +11,26 @@ from jax import Array
 
 from snraware_jax.metrics import gain_db
 from snraware_jax.models.channels import network_input, to_complex
-from snraware_jax.noise import NoiseSettings, make_pair, sample_key
+from snraware_jax.noise import NoiseSettings, Pair, make_pair, pairs, sample_key
 from snraware_jax.training.state import TrainState
 
 Batch = Mapping[str, Array]
 Loss = Callable[[Array, Array], tuple[Array, dict[str, Array]]]
 
 
-def noisy_pairs(batch: Batch, noise: NoiseSettings, seed: int) -> tuple[Array, Array, Array]:
-    """Noisy `[B, T, H, W]`, target `[B, T, H, W]` and g-map `[B, H, W]` of a batch, each from its sample's own key."""
+def noisy_pairs(batch: Batch, noise: NoiseSettings, seed: int, magnitude: bool = False) -> Pair:
+    """The pairs of a batch, each from its sample's own key: images `[B, T, H, W]`, g-maps `[B, H, W]`, sigma `[B]`.
 
-    def of_sample(
-        image: Array, gmaps: Array, native_noise: Array, epoch: Array, sample_id: Array
-    ) -> tuple[Array, Array, Array]:
-        return make_pair(sample_key(seed, epoch, sample_id), image, gmaps, noise, native_noise)[:3]
+    Args:
+      magnitude: of the images alone, for networks that see nothing else.
+    """
 
-    names = ("image", "gmaps", "native_noise", "epoch", "sample_id")
-    return jax.vmap(of_sample)(*(batch[name] for name in names))
+    def of_sample(one: Batch) -> Pair:
+        key = sample_key(seed, one["epoch"], one["sample_id"])
+        pair = make_pair(key, one["image"], one["gmaps"], noise, one["native_noise"], one["size"])
+        return pairs.magnitude(pair) if magnitude else pair
+
+    return jax.vmap(of_sample)(batch)
 
 
 def next_learning_rate(optimizer_state: Any, schedule: optax.Schedule) -> Array:
@@ -45,11 +48,12 @@ def make_train_step(
     *,
     seed: int,
     ema: float,
+    magnitude: bool = False,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
     """The step: (state, batch) -> (next state, metrics). Gradients that are not finite leave parameters and optimiser as they were."""
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
-        noisy, target, g_map = noisy_pairs(batch, noise, seed)
+        noisy, target, g_map, _ = noisy_pairs(batch, noise, seed, magnitude)
         # the branch masks of stochastic depth: a stream apart from the noise of any sample
         depth_key = jax.random.fold_in(jax.random.key(~seed & 0xFFFFFFFF), state.step)
 

@@ -8,7 +8,6 @@ from flax import nnx
 
 from snraware_jax.models.filter_bank import (
     FILTERS,
-    INPUTS,
     FilterBank,
     filters_and_features,
     spatial_binomial,
@@ -51,7 +50,7 @@ def test_features_are_finite_where_g_and_image_are_zero(size):
 def test_numbers_of_channels():
     filtered, features = filters_and_features(image((3, 4, 5)), jnp.ones((2, 3, 4, 5, 1)))
     assert filtered.shape == (FILTERS, 2, 3, 4, 5, 2)
-    assert features.shape == (2, 3, 4, 5, INPUTS)
+    assert features.shape == (2, 3, 4, 5, 8)
 
 
 @pytest.mark.parametrize("chosen", range(FILTERS))

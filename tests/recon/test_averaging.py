@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from snraware_jax.noise.synthesis import complex_normal
+from snraware_jax.noise.normal import complex_normal
 from snraware_jax.recon.averaging import central_block, temporal_average
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snraware_jax.noise.synthesis import complex_normal
+from snraware_jax.noise.normal import complex_normal
 from snraware_jax.recon import filters
 from snraware_jax.recon.fourier import fft2c, ifft2c
 

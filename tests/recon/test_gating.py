@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snraware_jax.errors import InputError
-from snraware_jax.noise.synthesis import complex_normal
+from snraware_jax.noise.normal import complex_normal
 from snraware_jax.recon.gating import frame_correlation, noise_scaling, phase_weights, retro_gate
 
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from snraware_jax.noise.synthesis import complex_normal
+from snraware_jax.noise.normal import complex_normal
 from snraware_jax.recon.fourier import ifft2c
 from snraware_jax.recon.resize import crop_resolution, pad_kspace, zero_fill
 

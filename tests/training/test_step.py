@@ -20,11 +20,13 @@ def run():
 def batch(run, value: complex):
     image = np.full((8, 2, 8, 8), value, np.complex64)
     fields = {
+        "size": np.tile(np.int32([4, 16, 16]), (8, 1)),
         "native_noise": np.zeros(8, np.float32),
         "sample_id": np.arange(8, dtype=np.int32),
         "epoch": np.zeros(8, np.int32),
     }
-    return mesh.global_batch({"image": image, "gmaps": np.ones((8, 7, 8, 8), np.float32), **fields}, run.mesh)
+    edge = 8 + 2 * run.noise.g_margin
+    return mesh.global_batch({"image": image, "gmaps": np.ones((8, 7, edge, edge), np.float32), **fields}, run.mesh)
 
 
 def test_nan_is_skipped_and_counted_and_forgotten(run):
