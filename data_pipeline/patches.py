@@ -80,9 +80,7 @@ def region(choice: Choice, patch: Patch, margin: int = 0) -> Region:
     return t, *(slice(max(part.start - margin, 0), part.stop + margin) for part in (h, w))
 
 
-def cut(
-    choice: Choice, patch: Patch, image: np.ndarray, gmaps: np.ndarray, margin: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def cut(choice: Choice, patch: Patch, image: np.ndarray, gmaps: np.ndarray, margin: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """The patch that was chosen, from the `region` of a series; what is shorter than the patch is mirrored to fit.
 
     Args:

@@ -19,8 +19,8 @@ LEAST_G = 1e-2  # g-maps are 0 where there is no sensitivity
 class FilterBank(nnx.Module):
     """output = sum_k softmax_k(3 n)_k F_k(y) + m, with the 9 logits n and the channels m from a network, pixel by pixel.
 
-    y is the noisy image, real and imaginary part or the magnitude alone. The filters F_k are the identity, the temporal binomial T = (1 2 1)/4 applied
-    1, 3 and 9 times, the spatial one S = (1 2 1)/4 x (1 2 1)/4, and the products S T, S T^3, S T^9, S^2 T^3; all keep a constant
+    y is the noisy image, real and imaginary part or the magnitude alone. The filters F_k are the identity, the temporal binomial
+    T = (1 2 1)/4 applied 1, 3 and 9 times, the spatial one S = (1 2 1)/4 x (1 2 1)/4, and the products S T, S T^3, S T^9, S^2 T^3; all keep a constant
     as it is. The network sees y/10, asinh(y - S^3 y), asinh(y - T^3 y), log(1 + 0.3 |S T y|) and log g.
 
     Without a g-map the last one is left out. y is not divided by g: the probe found that neutral, and g is 0 where coils see nothing.
@@ -46,7 +46,7 @@ class FilterBank(nnx.Module):
 
 
 def filters_and_features(y: Array, g: Array) -> tuple[Array, Array]:
-    """Of y `[B, T, H, W, C]` and g `[B, T, H, W, 0 or 1]`: F_k(y) `[9, B, T, H, W, C]`, what the network sees `[B, T, H, W, 3 C + 1 or 2]`."""
+    """F_k(y) `[9, B, T, H, W, C]` of y `[B, T, H, W, C]`, and what the network sees, `[..., 3 C + 1]` and log g if there is one."""
     t1, t3, t9 = temporal_binomials(y, (1, 3, 9))
     s, s_t1, s_t3, s_t9 = (spatial_binomial(v) for v in (y, t1, t3, t9))
     filtered = jnp.stack([y, t1, t3, t9, s, s_t1, s_t3, s_t9, spatial_binomial(s_t3)])

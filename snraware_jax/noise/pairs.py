@@ -117,6 +117,5 @@ def check(clean: ArrayLike, g_maps: ArrayLike) -> None:
         if not isinstance(array, jax.core.Tracer) and not np.isfinite(array).all():
             raise ValueError(f"{name}: {int((~np.isfinite(array)).sum())} values are NaN or Inf; leave this series out")
     if not isinstance(g_maps, jax.core.Tracer) and not (np.asarray(g_maps) > 0).all():
-        raise ValueError(
-            f"g-maps: {int((np.asarray(g_maps) <= 0).sum())} values are 0 or below, but they scale a noise SD; put 1 where nothing was measured"
-        )
+        count = int((np.asarray(g_maps) <= 0).sum())
+        raise ValueError(f"g-maps: {count} values are 0 or below, but they scale a noise SD; put 1 where nothing was measured")

@@ -1,4 +1,4 @@
-"""Noise has the SD that theory gives, in both orders, on even and odd sizes, and depends on its key alone."""
+"""Noise has the SD, covariance and spectrum that theory gives, in both orders, of whole series, patches and volumes."""
 
 import dataclasses
 
@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snraware_jax.noise import NoiseSettings, make_pair, sample_key
-from snraware_jax.noise.sampling import Draw, draw
-from snraware_jax.noise.synthesis import deviation, synthesise
+from snraware_jax.noise import PRESETS, NoiseSettings
+from snraware_jax.noise.sampling import Draw
+from snraware_jax.noise.synthesis import colour, deviation, responses, synthesise
 
 FRAMES = 4096
+ORDERS = ("g_then_filter", "filter_then_g")
 HARSH = Draw(
     sigma=jnp.float32(3.0),
     g_index=jnp.int32(0),
@@ -19,107 +20,181 @@ HARSH = Draw(
     partial_fourier=jnp.array([0.7, 1.0]),
     cut_start=jnp.array([True, False]),
     resolution=jnp.array([0.85, 0.65]),
+    temporal=jnp.float32(0.0),
 )
+MILD = HARSH._replace(gaussian=jnp.array([0.8, 1.0]), partial_fourier=jnp.array([1.0, 0.85]), resolution=jnp.array([1.0, 0.85]))
+NONE = HARSH._replace(gaussian=jnp.zeros(2), partial_fourier=jnp.ones(2), resolution=jnp.ones(2))
+SETTINGS = {order: NoiseSettings(order=order, taper_samples=3, margin=6) for order in ORDERS}
 
 
-def g_map(height: int, width: int) -> np.ndarray:
-    y, x = np.mgrid[:height, :width]
-    return (1.5 + 0.5 * np.sin(y / 2) * np.cos(x / 3)).astype(np.float32)
-
-
-@pytest.mark.parametrize("order", ["g_then_filter", "filter_then_g"])
-@pytest.mark.parametrize("size", [(16, 20), (15, 17)], ids=["even", "odd"])
-def test_sd_is_the_theoretical_one_in_every_pixel(order, size):
-    settings = NoiseSettings(order=order)
-    g = g_map(*size)
-    noise = np.asarray(synthesise(jax.random.key(0), g, HARSH, settings, FRAMES))
-    expected = np.asarray(deviation(g, HARSH, settings))
-    if order == "filter_then_g":
-        np.testing.assert_allclose(expected, 3 * g, rtol=1e-6)
-    standard_error = 1 / np.sqrt(2 * FRAMES)
-    for part in (noise.real, noise.imag):
-        np.testing.assert_allclose(part.std(axis=0) / expected, 1, atol=5 * standard_error)
-    assert abs(np.mean(noise.real * noise.imag)) < 5 * 9 * standard_error / np.sqrt(noise[0].size / 10)
-
-
-def test_filters_colour_the_noise_and_white_noise_stays_white():
-    shape = (16, 20)
-    correlation = {}
-    for filters in (True, False):
-        settings = NoiseSettings(filters=filters)
-        noise = np.asarray(synthesise(jax.random.key(1), np.ones(shape, np.float32), HARSH, settings, 512))
-        correlation[filters] = np.mean(noise[:, :, 1:] * noise[:, :, :-1].conj()).real / np.mean(abs(noise) ** 2)
-    assert correlation[True] > 0.3
-    assert abs(correlation[False]) < 0.02
-
-
-def test_pair_has_unit_noise_and_equal_signal():
-    settings = NoiseSettings(sigma_min=5.0, sigma_max=5.0, order="filter_then_g", g_maps="ones")
-    clean = np.full((256, 16, 16), 40 + 9j, np.complex64)
-    noisy, target, g, sigma = make_pair(sample_key(0, 0, 7), clean, np.full((7, 16, 16), 3.0, np.float32), settings)
-    assert sigma == 5
-    np.testing.assert_array_equal(g, 1)
-    np.testing.assert_allclose(target, clean / np.sqrt(26), rtol=1e-6)
-    # the clean series' own unit noise is not part of this difference: 5 / sqrt(26)
-    np.testing.assert_allclose(np.std((noisy - target).real), 5 / np.sqrt(26), rtol=0.02)
-
-
-def test_truth_without_noise_gives_exactly_unit_noise():
-    settings = NoiseSettings(sigma_min=5.0, sigma_max=5.0, order="filter_then_g", g_maps="ones")
-    clean = np.zeros((256, 16, 16), np.complex64)
-    noisy, *_ = make_pair(sample_key(0, 0, 7), clean, np.ones((7, 16, 16), np.float32), settings, native_noise=0.0)
-    np.testing.assert_allclose(np.std(np.asarray(noisy).imag), 1, rtol=0.02)
-
-
-def test_no_noise_at_all_stays_finite():
-    settings = NoiseSettings(sigma_min=0.0, sigma_max=0.0)
-    noisy, target, *_ = make_pair(
-        sample_key(0, 0, 1), np.ones((2, 8, 8), np.complex64), np.ones((7, 8, 8), np.float32), settings, native_noise=0.0
+def bumpy_g(*shape: int) -> np.ndarray:
+    """A g-map from 1 to 3, smooth."""
+    places = np.meshgrid(*map(np.arange, shape), indexing="ij")
+    return (2 + np.sin(places[-2] / 2 + 1) * np.cos(places[-1] / 3) * (1 if len(shape) == 2 else np.cos(places[0]))).astype(
+        np.float32
     )
-    assert np.isfinite(noisy).all()
-    assert np.isfinite(target).all()
 
 
-def test_noise_depends_on_seed_epoch_and_id_alone():
-    settings = NoiseSettings()
-    clean, maps = np.zeros((2, 8, 8), np.complex64), np.ones((7, 8, 8), np.float32)
-    make = jax.jit(lambda seed, epoch, sample: make_pair(sample_key(seed, epoch, sample), clean, maps, settings)[0])
-    reference = make(0, 0, 0)
-    np.testing.assert_array_equal(make(0, 0, 0), reference)
-    for other in [(1, 0, 0), (0, 1, 0), (0, 0, 1)]:
-        assert not np.allclose(make(*other), reference)
-    in_batch = jax.vmap(make, (None, None, 0))(0, 0, jnp.arange(3))
-    np.testing.assert_allclose(in_batch[0], reference, rtol=1e-5, atol=1e-5)
+def window_of(g: np.ndarray, start: tuple[int, int], shape: tuple[int, int], margin: int) -> np.ndarray:
+    """A patch of a g-map with a margin, as it continues around the image."""
+    rows, columns = (
+        np.arange(first - margin, first + n + margin) % size for first, n, size in zip(start, shape, g.shape, strict=True)
+    )
+    return g[rows[:, None], columns]
 
 
-@pytest.mark.parametrize("distribution", ["uniform", "log_uniform"])
-def test_draws_cover_their_ranges_evenly(distribution):
-    settings = NoiseSettings(sigma_min=0.5, sigma_distribution=distribution)
-    draws = jax.vmap(lambda key: draw(key, settings, 7))(jax.random.split(jax.random.key(3), 7000))
-    share = np.asarray((draws.sigma - 0.5) / 31.5 if distribution == "uniform" else jnp.log(draws.sigma / 0.5) / jnp.log(64))
-    assert ((share >= 0) & (share <= 1)).all()
-    for counts in (
-        np.histogram(share, 7, (0, 1))[0],
-        np.bincount(np.asarray(draws.g_index), minlength=7),
-        *(np.unique(np.asarray(draws.gaussian)[:, axis], return_counts=True)[1] for axis in (0, 1)),
-        *(np.unique(np.asarray(draws.resolution)[:, axis], return_counts=True)[1] for axis in (0, 1)),
-    ):
-        expected = 7000 / len(counts)
-        assert ((counts - expected) ** 2 / expected).sum() < 30  # chi-square of at most 6 degrees: p < 1e-4
-    without = np.asarray(draws.partial_fourier == 1).mean()
-    assert abs(without - 0.6) < 0.02  # half not drawn, and a fifth of the other half drew ratio 1
-    assert abs(np.corrcoef(np.asarray(draws.gaussian).T)[0, 1]) < 0.05
+def check_sd(noise: np.ndarray, expected: np.ndarray) -> None:
+    error = 5 / np.sqrt(2 * len(noise))
+    for part in (noise.real, noise.imag):
+        np.testing.assert_allclose(part.std(axis=0) / expected, 1, atol=error)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"sigma_min": 3.0, "sigma_max": 2.0},
-        {"sigma_distribution": "log_uniform"},
-        {"order": "both"},
-        {"resolution_ratios": (1.5,)},
-    ],
-)
-def test_impossible_settings_are_refused(wrong):
-    with pytest.raises(ValueError, match="noise"):
-        dataclasses.replace(NoiseSettings(), **wrong)
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("size", [(16, 20), (15, 17)], ids=["even", "odd"])
+@pytest.mark.parametrize("choices", [HARSH, MILD, NONE], ids=["harsh", "mild", "none"])
+def test_sd_is_the_theoretical_one_in_every_pixel(order, size, choices):
+    settings, g = SETTINGS[order], bumpy_g(*size)
+    noise = np.asarray(synthesise(jax.random.key(0), g, choices, settings, (FRAMES, *size)))
+    expected = np.asarray(deviation(g, choices, settings, (FRAMES, *size)))
+    if order == "filter_then_g" or choices is NONE:
+        np.testing.assert_allclose(expected, 3 * g, rtol=1e-5)
+    else:
+        np.testing.assert_allclose(expected, direct_deviation(g, choices, settings), rtol=1e-4)
+    check_sd(noise, expected)
+
+
+def direct_deviation(g: np.ndarray, choices: Draw, settings: NoiseSettings) -> np.ndarray:
+    """sigma sqrt(sum_j |h(i - j)|^2 g(j)^2), pixel by pixel."""
+    impulse = np.zeros(g.shape, np.complex64)
+    impulse[0, 0] = 1
+    power = np.abs(np.asarray(colour(impulse, responses(choices, settings, (1, *g.shape))))) ** 2
+    variance = np.zeros(g.shape)
+    for row, column in np.ndindex(g.shape):
+        variance += g[row, column] ** 2 * np.roll(power, (row, column), (0, 1))
+    return float(choices.sigma) * np.sqrt(variance)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_sd_of_a_patch(order):
+    settings, whole, start, shape = SETTINGS[order], bumpy_g(40, 36), (7, 20), (12, 10)
+    g = window_of(whole, start, shape, settings.g_margin)
+    size = jnp.array([FRAMES, 40, 36])
+    noise = np.asarray(synthesise(jax.random.key(1), g, HARSH, settings, (FRAMES, *shape), size))
+    assert noise.shape == (FRAMES, *shape)
+    exact = np.asarray(deviation(g, HARSH, settings, (FRAMES, *shape), size))
+    check_sd(noise, exact)
+    of_series = np.asarray(deviation(whole, HARSH, settings, (FRAMES, 40, 36)))[7:19, 20:30]
+    np.testing.assert_allclose(exact, of_series, rtol=1e-6 if order == "filter_then_g" else 0.03)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("choices", [HARSH, MILD], ids=["harsh", "mild"])
+def test_covariance_of_a_patch_is_that_of_the_series(order, choices):
+    """Between any two pixels, relative to their SDs; exact matrices, from the noise that single white pixels become."""
+    settings, whole, start, shape = SETTINGS[order], bumpy_g(40, 36), (7, 20), (12, 10)
+    inside = np.ix_(range(7, 19), range(20, 30))
+    expected = correlation(spreads(whole, choices, settings, None, lambda pixels: pixels[:, *inside]))
+    window = window_of(whole, start, shape, settings.margin)
+    trim = slice(settings.margin, -settings.margin)
+    found = correlation(spreads(window, choices, settings, jnp.array([1, 40, 36]), lambda pixels: pixels[:, trim, trim]))
+    error = np.abs(found - expected)
+    assert error.max() < 0.06
+    assert np.quantile(error, 0.95) < 0.02
+    assert np.abs(expected)[error < 0.06].max() > 0.5  # there is something to get wrong
+
+
+def spreads(g: np.ndarray, choices: Draw, settings: NoiseSettings, size, part) -> np.ndarray:
+    """What each white pixel contributes to every pixel of a part: `[white pixels, pixels of the part]`."""
+    pixels = np.eye(g.size, dtype=np.complex64).reshape(-1, *g.shape)
+    filters = responses(choices, settings, (1, *g.shape), 2, size)
+    g_first = settings.order == "g_then_filter"
+    filtered = np.asarray(colour(pixels * (g if g_first else 1), filters)) * (1 if g_first else g)
+    return part(filtered).reshape(g.size, -1)
+
+
+def correlation(spread: np.ndarray) -> np.ndarray:
+    covariance = spread.T @ spread.conj()
+    sd = np.sqrt(np.diag(covariance).real)
+    return covariance / np.outer(sd, sd)
+
+
+@pytest.mark.parametrize("size", [(2048, 12, 14), (2048, 11, 13)], ids=["even", "odd"])
+@pytest.mark.parametrize("choices", [HARSH, MILD, NONE], ids=["harsh", "mild", "none"])
+def test_spectrum_and_autocorrelation_are_those_of_the_filters(size, choices):
+    settings = SETTINGS["g_then_filter"]
+    noise = np.asarray(synthesise(jax.random.key(2), np.ones(size[1:], np.float32), choices, settings, size)) / 3
+    f = np.outer(*(np.asarray(f) for _, f in responses(choices, settings, size)))
+    power = np.mean(np.abs(np.fft.fft2(noise, norm="ortho")) ** 2, axis=0) / 2
+    np.testing.assert_allclose(power, f**2, atol=1e-6 + 6 * (f**2).max() / np.sqrt(size[0]))
+    kept = f > 0
+    np.testing.assert_allclose(power[kept] / f[kept] ** 2, 1, atol=6 / np.sqrt(size[0]))
+    # Wiener-Khinchin: the autocorrelation is the transform of the power
+    expected = np.fft.ifft2(f**2)
+    for shift in ((0, 1), (1, 0), (2, 3)):
+        found = np.mean(np.roll(noise, (-shift[0], -shift[1]), (1, 2)) * noise.conj()) / 2
+        np.testing.assert_allclose(found, expected[shift], atol=6 / np.sqrt(noise.size / 4))
+
+
+def test_filter_along_time():
+    settings = dataclasses.replace(PRESETS["upstream"], taper_samples=3, margin=6)
+    choices, shape = MILD._replace(temporal=jnp.float32(1.5)), (30, 32, 32)
+    noise = np.asarray(jax.vmap(lambda key: synthesise(key, np.ones((32, 32), np.float32), choices, settings, shape))(keys(16)))
+    check_sd(noise.reshape(16, 30, -1).transpose(0, 2, 1).reshape(-1, 30), np.full(30, 3.0))
+    f = np.asarray(responses(choices, settings, shape)[0][1])
+    power = np.mean(np.abs(np.fft.fft(noise, axis=1, norm="ortho")) ** 2, axis=(0, 2, 3)) / 18
+    # pixels are correlated, so there are fewer independent ones
+    np.testing.assert_allclose(power, f**2, atol=0.05)
+    assert power.max() / power[15] > 5
+    # of a patch of 8 frames: neighbours in time are as alike as in the series
+    patch = jax.vmap(
+        lambda key: synthesise(key, np.ones((12, 12), np.float32), choices, settings, (8, 12, 12), jnp.array(shape))
+    )
+    of_patch = np.asarray(patch(keys(64)))
+    for distance in (1, 2, 3):
+        alike = lambda n, d=distance: np.mean(n[:, d:] * n[:, :-d].conj()).real / 18
+        np.testing.assert_allclose(alike(of_patch), np.fft.ifft(f**2)[distance].real, atol=0.03)
+        np.testing.assert_allclose(alike(noise), np.fft.ifft(f**2)[distance].real, atol=0.03)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_volumes_are_filtered_along_depth_too(order):
+    settings, shape = SETTINGS[order], (9, 10, 12)
+    three = lambda values: jnp.concatenate([values[:1], values])
+    choices = Draw(*(three(value) if jnp.ndim(value) else value for value in HARSH))
+    g = bumpy_g(*shape)
+    make = jax.jit(jax.vmap(lambda key: synthesise(key, g, choices, settings, shape)))
+    noise = np.concatenate([np.asarray(make(keys(512, first))) for first in range(4)])
+    check_sd(noise, np.asarray(deviation(g, choices, settings, shape)))
+    across = np.mean(noise[:, 1:] * noise[:, :-1].conj() / (g[1:] * g[:-1]))
+    assert abs(across) / 18 > 0.2
+
+
+def test_without_filters_noise_is_white():
+    settings = NoiseSettings(filters=False)
+    g = bumpy_g(16, 20)
+    noise = np.asarray(synthesise(jax.random.key(1), g, HARSH, settings, (512, 16, 20))) / (3 * g)
+    for axis, shape in ((0, 512), (1, 16), (2, 20)):
+        alike = np.mean(np.take(noise, range(1, shape), axis) * np.take(noise, range(shape - 1), axis).conj()) / 2
+        assert abs(alike) < 5 / np.sqrt(noise.size)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_frames_parts_and_samples_are_independent(order):
+    settings, shape = SETTINGS[order], (64, 16, 20)
+    make = jax.jit(jax.vmap(lambda key: synthesise(key, bumpy_g(16, 20), HARSH, settings, shape)))
+    noise = np.asarray(make(keys(32)))
+    noise = noise / np.asarray(deviation(bumpy_g(16, 20), HARSH, settings, shape))
+    error = 5 / np.sqrt(noise.size / 12)  # neighbouring pixels are alike: a twelfth of them counts
+    assert abs(np.mean(noise.real * noise.imag)) < error
+    assert abs(np.mean(noise[:, 1:] * noise[:, :-1].conj())) / 2 < error
+    assert abs(np.mean(noise[1:] * noise[:-1].conj())) / 2 < error
+
+
+@pytest.mark.parametrize(("shape", "size"), [((2, 16, 20), None), ((2, 8, 8), (2, 16, 20))])
+def test_a_g_map_of_another_shape_is_refused(shape, size):
+    with pytest.raises(ValueError, match=r"g-map is \(16, 19\): noise of .* needs"):
+        synthesise(jax.random.key(0), np.ones((16, 19), np.float32), HARSH, SETTINGS["g_then_filter"], shape, size)
+
+
+def keys(count: int, seed: int = 0) -> jax.Array:
+    return jax.random.split(jax.random.key(seed), count)

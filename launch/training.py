@@ -1,0 +1,51 @@
+"""The work of a training run: data that are simulated where there are none, and the training itself."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_collections import ConfigDict
+
+from launch import program
+
+if TYPE_CHECKING:
+    from data_pipeline import simulator
+
+
+def simulate(config: ConfigDict, folder: Path) -> None:
+    """Simulates the records of a configuration into `folder`, unless they are there."""
+    from data_pipeline import prepare
+
+    made = config.data.simulation
+    print(f"train: no --config.data.path, so {sum(made.subjects)} subjects are simulated into {folder}", flush=True)
+    prepare.simulate(folder, seed=made.seed, subjects=made.subjects, settings=simulator_settings(config), raw=made.raw)
+
+
+def train(config: ConfigDict, workdir: Path, folder: Path) -> None:
+    """Trains on the records in `folder`."""
+    import jax
+
+    from data_pipeline.sources import open_source
+    from snraware_jax.training import loop
+    from snraware_jax.training.run import assemble
+
+    program.keep_compiled_programs(workdir / "compilation_cache")
+    training, validation = open_source(folder, "train"), open_source(folder, "validation")
+    run = assemble(config, len(training))
+    print(
+        f"train: {run.parameters:,} parameters, {len(training)} series, {run.steps} steps of {config.batch_size} patches "
+        f"{'x'.join(map(str, config.data.patch))} on {jax.device_count()} {jax.default_backend()} device(s); workdir {workdir}",
+        flush=True,
+    )
+    loop.train(config, run, training, validation, workdir)
+
+
+def simulator_settings(config: ConfigDict) -> "simulator.Settings":
+    """The simulator's settings of a run.
+
+    Raises:
+      InputError: for impossible ones.
+    """
+    from data_pipeline import simulator
+
+    fields = {name: value for name, value in config.data.simulation.items() if name not in ("seed", "subjects", "raw")}
+    return simulator.Settings(**fields)
