@@ -44,7 +44,7 @@ def main(_: list[str]) -> None:
     host_batch = {
         "image": image.astype(np.complex64),
         "gmaps": np.ones((config.batch_size, 7, height + 2 * margin, width + 2 * margin), np.float32),
-        "size": np.tile(np.int32([30, 192, 144]), (config.batch_size, 1)),
+        "size": np.tile(np.array([30, 192, 144], np.int32), (config.batch_size, 1)),
         "native_noise": np.ones(config.batch_size, np.float32),
         "sample_id": np.arange(config.batch_size, dtype=np.int32),
         "epoch": np.zeros(config.batch_size, np.int32),

@@ -77,7 +77,8 @@ def region(choice: Choice, patch: Patch, margin: int = 0) -> Region:
         t = slice(choice.start[0], choice.start[0] + 1)
     if choice.places is not None or choice.matrix != choice.shape[1:]:
         return t, slice(None), slice(None)
-    return t, *(slice(max(part.start - margin, 0), part.stop + margin) for part in (h, w))
+    wider = lambda part: slice(max(part.start - margin, 0), part.stop + margin)
+    return t, wider(h), wider(w)
 
 
 def cut(choice: Choice, patch: Patch, image: np.ndarray, gmaps: np.ndarray, margin: int = 0) -> tuple[np.ndarray, np.ndarray]:

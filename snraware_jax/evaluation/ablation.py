@@ -64,7 +64,9 @@ def gaps(results: Mapping[str, Mapping[int, Sequence[dict[str, float]]]], refere
             at = np.array(levels) == level
             table = lambda rows, at=at: np.array([row["magnitude"] for row in rows])[at]
             difference = np.array([table(results[reference][seed]) - table(of_mode[seed]) for seed in seeds])  # [seed, series]
-            p_value = float(stats.ttest_1samp(difference.mean(axis=0), 0).pvalue) if difference.shape[1] > 1 else float("nan")
+            p_value = (
+                float(np.asarray(stats.ttest_1samp(difference.mean(axis=0), 0))[1]) if difference.shape[1] > 1 else float("nan")
+            )
             by_seed = tuple(float(gap) for gap in difference.mean(axis=1))
             found.append(Gap(mode, level, float(difference.mean()), by_seed, p_value, difference.shape[1]))
     return found

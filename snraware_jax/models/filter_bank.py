@@ -20,10 +20,9 @@ class FilterBank(nnx.Module):
     """output = sum_k softmax_k(3 n)_k F_k(y) + m, with the 9 logits n and the channels m from a network, pixel by pixel.
 
     y is the noisy image, real and imaginary part or the magnitude alone. The filters F_k are the identity, the temporal binomial
-    T = (1 2 1)/4 applied 1, 3 and 9 times, the spatial one S = (1 2 1)/4 x (1 2 1)/4, and the products S T, S T^3, S T^9, S^2 T^3; all keep a constant
-    as it is. The network sees y/10, asinh(y - S^3 y), asinh(y - T^3 y), log(1 + 0.3 |S T y|) and log g.
-
-    Without a g-map the last one is left out. y is not divided by g: the probe found that neutral, and g is 0 where coils see nothing.
+    T = (1 2 1)/4 applied 1, 3 and 9 times, the spatial one S = (1 2 1)/4 x (1 2 1)/4, and the products S T, S T^3, S T^9,
+    S^2 T^3; all keep a constant as it is. The network sees y/10, asinh(y - S^3 y), asinh(y - T^3 y), log(1 + 0.3 |S T y|) and,
+    where there is a g-map, log g. y is not divided by g: the probe found that neutral, and g is 0 where coils see nothing.
 
     Args:
       network: makes the network, (input channels, output channels) -> module with the call (x, key).

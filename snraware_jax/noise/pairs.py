@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from snraware_jax.noise.sampling import Draw, draw
 from snraware_jax.noise.settings import NoiseSettings
-from snraware_jax.noise.synthesis import noise_scale, synthesise
+from snraware_jax.noise.synthesis import noise_scale, scaled, synthesise
 
 # the least sigma for a clean series without noise of its own: below it the division by the noise level loses its meaning
 SIGMA_FLOOR = 0.1
@@ -79,14 +80,15 @@ def realise(
     size: ArrayLike | None = None,
 ) -> Pair:
     """`make_pair` with the choices already drawn (or set by hand, as a fixed test set does)."""
+    frames, height, width = jnp.shape(clean)
     clean, g_maps, native_noise = jnp.asarray(clean), jnp.asarray(g_maps), jnp.asarray(native_noise, jnp.float32)
     sigma = jnp.where(native_noise > 0, choices.sigma, jnp.maximum(choices.sigma, SIGMA_FLOOR))
     g_map = chosen_map(g_maps, choices, settings)
-    noise = synthesise(key, g_map, choices._replace(sigma=sigma), settings, clean.shape, size)
-    scale = noise_scale(sigma, native_noise)
+    noise = synthesise(key, g_map, choices._replace(sigma=sigma), settings, (frames, height, width), size)
+    to_unit_noise = 1 / noise_scale(sigma, native_noise)
     margin = settings.g_margin if size is not None else 0
     inside = tuple(slice(margin, n - margin) for n in g_map.shape)
-    return Pair((clean + noise) / scale, clean / scale, g_map[inside], sigma)
+    return Pair(scaled(to_unit_noise, clean + noise), scaled(to_unit_noise, clean), g_map[inside], sigma)
 
 
 def chosen_map(g_maps: Array, choices: Draw, settings: NoiseSettings) -> Array:
@@ -113,9 +115,10 @@ def check(clean: ArrayLike, g_maps: ArrayLike) -> None:
         raise ValueError(
             f"clean series {np.shape(clean)} and g-maps {np.shape(g_maps)}: need [T, H, W] and [R, H, W], or [R, D, H, W] of a volume"
         )
+    known = lambda array: not isinstance(array, Tracer)
     for name, array in (("clean series", clean), ("g-maps", g_maps)):
-        if not isinstance(array, jax.core.Tracer) and not np.isfinite(array).all():
+        if known(array) and not np.isfinite(array).all():
             raise ValueError(f"{name}: {int((~np.isfinite(array)).sum())} values are NaN or Inf; leave this series out")
-    if not isinstance(g_maps, jax.core.Tracer) and not (np.asarray(g_maps) > 0).all():
+    if known(g_maps) and not (np.asarray(g_maps) > 0).all():
         count = int((np.asarray(g_maps) <= 0).sum())
         raise ValueError(f"g-maps: {count} values are 0 or below, but they scale a noise SD; put 1 where nothing was measured")

@@ -50,15 +50,15 @@ def synthesise(
     points = tuple(n + 2 * margin for n, margin in zip(shape, margins, strict=True))
     inside = tuple(slice(margin, margin + n) for n, margin in zip(shape, margins, strict=True))
     if not settings.filters:
-        return choices.sigma * g_map * complex_normal(key, points)
+        return scaled(choices.sigma * g_map, complex_normal(key, points))
     filters = responses(choices, settings, points, axes, size)
     g_first = settings.order == "g_then_filter" and settings.g_maps != "ones"
 
     def coloured(points: tuple[int, ...], inside: tuple[slice, ...], first: ArrayLike = 0) -> Array:
         white = complex_normal(key, points, first)
         if g_first:
-            return choices.sigma * colour(_scaled(g_map, white), filters)[inside]
-        return _scaled(choices.sigma * g_map, colour_kspace(white, filters)[inside])
+            return colour(scaled(choices.sigma * g_map, white), filters)[inside]
+        return scaled(choices.sigma * g_map, colour_kspace(white, filters)[inside])
 
     if any(axis == -3 for axis, _ in filters):
         return coloured(points, inside)
@@ -85,12 +85,12 @@ def colour(noise: ArrayLike, filters: Responses) -> Array:
     No shifts are needed: they commute with a circular convolution.
     """
     axes = [axis for axis, _ in filters]
-    return jnp.fft.ifftn(_scaled(_product(filters), jnp.fft.fftn(noise, axes=axes)), axes=axes)
+    return jnp.fft.ifftn(scaled(_product(filters), jnp.fft.fftn(noise, axes=axes)), axes=axes)
 
 
 def colour_kspace(white: Array, filters: Responses) -> Array:
     """`colour` of white noise, drawn in k-space right away: the unitary transform of white noise is white noise."""
-    return jnp.fft.ifftn(_scaled(_product(filters), white), axes=[axis for axis, _ in filters], norm="ortho")
+    return jnp.fft.ifftn(scaled(_product(filters), white), axes=[axis for axis, _ in filters], norm="ortho")
 
 
 def deviation(
@@ -139,7 +139,7 @@ def _product(filters: Responses) -> Array:
     return functools.reduce(operator.mul, (_along(f, axis) for axis, f in filters))
 
 
-def _scaled(factor: Array, image: Array) -> Array:
+def scaled(factor: Array, image: Array) -> Array:
     """A complex image times a real factor, which XLA would make complex first."""
     return jax.lax.complex(factor * image.real, factor * image.imag)
 

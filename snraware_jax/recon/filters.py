@@ -132,9 +132,10 @@ def apply_to_kspace(
 
 
 def _index(size: int | Array, length: int | None) -> np.ndarray:
-    if length is None and not isinstance(size, int):
+    points = size if length is None else length
+    if not isinstance(points, int):
         raise TypeError("a traced size needs the static `length` of the answer")
-    return np.arange(size if length is None else length)
+    return np.arange(points)
 
 
 def _within(response: Array, index: np.ndarray, size: int | Array) -> Array:
