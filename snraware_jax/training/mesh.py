@@ -1,6 +1,6 @@
 """Which device holds what: one mesh of two axes, batches split over both, large tensors over the second if asked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,9 +11,11 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 LEAST_BYTES_TO_SPLIT = 4 * 2**20
 
 
-def make_mesh(fsdp: int = 1) -> Mesh:
-    """All devices as ('data', 'fsdp')."""
-    return jax.make_mesh((jax.device_count() // fsdp, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto))
+def make_mesh(fsdp: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
+    """The devices [all of them] as ('data', 'fsdp')."""
+    devices = jax.devices() if devices is None else devices
+    shape = (len(devices) // fsdp, fsdp)
+    return jax.make_mesh(shape, ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto), devices=devices)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -1,7 +1,7 @@
 """What a run is made of, from its configuration: network, optimiser, compiled steps, abstract state."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,10 +47,10 @@ def steps_of(config: ConfigDict, samples: int) -> int:
     return config.train.steps or max(1, config.train.epochs * samples // config.batch_size)
 
 
-def assemble(config: ConfigDict, samples: int) -> Run:
-    """Puts a run together for a training set of `samples` samples; nothing is computed yet."""
+def assemble(config: ConfigDict, samples: int, devices: Sequence[Any] | None = None) -> Run:
+    """Puts a run together for a training set of `samples` samples, on all devices or on some; nothing is computed yet."""
     steps = steps_of(config, samples)
-    devices = mesh.make_mesh(config.mesh.fsdp)
+    over = mesh.make_mesh(config.mesh.fsdp, devices)
     settings = configuration.model_settings(config)
     build = lambda: models.build(settings, seed=config.seed, dtype=jnp.dtype(config.model.dtype))
     graphdef, shapes = nnx.split(nnx.eval_shape(build))
@@ -65,12 +65,12 @@ def assemble(config: ConfigDict, samples: int) -> Run:
     )
     initial: Callable[[], TrainState] = lambda: state.create(nnx.to_pure_dict(nnx.state(build())), optimizer)
     abstract = jax.eval_shape(initial)
-    sharding = mesh.state_sharding(abstract, devices)
+    sharding = mesh.state_sharding(abstract, over)
     noise = configuration.noise_settings(config)
     loss = losses.weighted_sum(config.loss.to_dict())
     return Run(
         steps=steps,
-        mesh=devices,
+        mesh=over,
         graphdef=graphdef,
         noise=noise,
         magnitude=settings.magnitude,

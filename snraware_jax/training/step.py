@@ -18,6 +18,19 @@ Batch = Mapping[str, Array]
 Loss = Callable[[Array, Array], tuple[Array, dict[str, Array]]]
 
 
+def abstract_batch(count: int, patch: tuple[int, int, int], g_margin: int, maps: int = 7) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of a batch of `count` samples, as `loader.batches` makes it."""
+    (frames, height, width), of = patch, jax.ShapeDtypeStruct
+    return {
+        "image": of((count, frames, height, width), jnp.complex64),
+        "gmaps": of((count, maps, height + 2 * g_margin, width + 2 * g_margin), jnp.float32),
+        "size": of((count, 3), jnp.int32),
+        "native_noise": of((count,), jnp.float32),
+        "sample_id": of((count,), jnp.int32),
+        "epoch": of((count,), jnp.int32),
+    }
+
+
 def noisy_pairs(batch: Batch, noise: NoiseSettings, seed: int, magnitude: bool = False) -> Pair:
     """The pairs of a batch, each from its sample's own key: images `[B, T, H, W]`, g-maps `[B, H, W]`, sigma `[B]`.
 

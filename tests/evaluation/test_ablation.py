@@ -1,0 +1,88 @@
+"""The four modes train and are compared on the same noise; gaps and p-values are what they say."""
+
+import json
+
+import numpy as np
+import pytest
+
+from configs import ablation as modes
+from snraware_jax import models
+from snraware_jax.evaluation import ablation
+from snraware_jax.training import configuration
+from tests.tiny import TINY
+
+
+@pytest.mark.xdist_group("train")
+def test_all_modes_train_and_are_compared_and_a_second_start_trains_nothing(launch, tiny_records, tmp_path):
+    flags = (f"--workdir={tmp_path}", f"--config.data.path={tiny_records}", "--config.train.steps=4", "--seeds=1")
+    tiny = [flag for flag in TINY if "evaluation.tile" not in flag and "overlap" not in flag and "series" not in flag]
+    for start in range(2):
+        output, error = (process := launch("ablation", *flags, *tiny)).communicate(timeout=400)
+        assert process.returncode == 0, error
+        assert ("step compiled" in output) == (start == 0)
+    found = json.loads((tmp_path / "ablation.json").read_text())
+    assert list(found["gains"]) == list(modes.MODES)
+    assert all(np.isfinite(row["magnitude"]) for runs in found["gains"].values() for rows in runs.values() for row in rows)
+    assert len(found["gaps"]) == 3
+    assert (tmp_path / "ablation.md").read_text().count("\n") == 2 + 4
+
+
+def test_networks_see_what_their_mode_says():
+    """A change of what a mode does not see changes nothing."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, 4, 8, 8, 3)).astype(np.float32)
+    other_g = x * np.float32([1, 1, 3])
+    turned = x[..., [1, 0, 2]] * np.float32([-1, 1, 1])  # by 90 degrees
+    for mode, (sees_g, sees_phase) in {
+        "proposed": (True, True),
+        "without_g_factor": (False, True),
+        "without_mr_noise": (True, True),
+        "without_reconstruction": (False, False),
+    }.items():
+        config = modes.get_config(mode)
+        network = models.build(configuration.model_settings(config))
+        output = np.asarray(network(x))
+        assert output.shape == (1, 4, 8, 8, 2)
+        assert (not np.allclose(network(np.abs(other_g)), network(np.abs(x)), atol=1e-5)) == sees_g
+        assert np.allclose(network(turned), output, atol=1e-5) != sees_phase
+        if not sees_phase:
+            np.testing.assert_array_equal(output[..., 1], 0)
+
+
+@pytest.mark.parametrize("head", ["none", "filter_bank"])
+@pytest.mark.parametrize(("sees", "inputs"), [("complex_g", 3), ("complex", 2), ("magnitude_g", 2), ("magnitude", 1)])
+def test_every_input_works_with_every_head(sees, inputs, head):
+    settings = models.ModelSettings(backbone="stack", channels=4, norm="none", head=head, input=sees)
+    network = models.build(settings)
+    assert np.isfinite(network(np.ones((1, 2, 6, 6, 3), np.float32))).all()
+    if head == "none":
+        first = network.pre if sees == "complex_g" else network.network.pre
+        assert first.kernel.shape[-2] == 4 * inputs
+
+
+def rows(*gains: float) -> list[dict[str, float]]:
+    return [{"level": 4.0, "magnitude": gain, "complex": gain} for gain in gains]
+
+
+def test_gaps_and_p_values():
+    results = {
+        "proposed": {0: rows(10, 11, 12, 13), 1: rows(10.2, 11.2, 12.2, 13.2)},
+        "worse": {0: rows(9, 10.1, 10.9, 12), 1: rows(9, 10.1, 10.9, 12)},
+        "same": {0: rows(10.1, 10.9, 12.1, 12.9), 1: rows(10.3, 11.1, 12.3, 13.1)},
+    }
+    worse, same = ablation.gaps(results, "proposed")
+    assert (worse.mode, worse.level, worse.series) == ("worse", 4.0, 4)
+    np.testing.assert_allclose(worse.gap, 1.1)
+    np.testing.assert_allclose(worse.by_seed, (1.0, 1.2))
+    assert worse.p_value < 1e-3 < 0.5 < same.p_value
+    assert "| worse | 4 | 10.50 (10.50, 10.50) | 10.50 | 1.10 (1.00, 1.20) |" in ablation.table(results, [worse, same])
+
+
+def test_results_of_other_cases_are_refused():
+    with pytest.raises(ValueError, match="worse was not run with the seeds and cases of proposed"):
+        ablation.gaps({"proposed": {0: rows(10)}, "worse": {0: rows(9, 9)}}, "proposed")
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="choose one of proposed, without_g_factor"):
+        modes.get_config("without_anything")
