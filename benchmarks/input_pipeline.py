@@ -152,7 +152,9 @@ def batches(folder: str, container: str, storage: str, preset: str, batch: int, 
 
     flags.FLAGS.mark_as_parsed()  # grain's worker processes ask for it
     source = sources.open_source(Path(folder) / container / storage, "train")
-    how = {"augmentation": patches.PRESETS[preset], "threads": prefetch, "workers": workers}
+    # with the margin of g-maps that the noise of the same preset asks for (snraware_jax/noise/settings.py, which imports JAX)
+    g_margin = {"paper": 8, "upstream": 0}[preset]
+    how = {"augmentation": patches.PRESETS[preset], "threads": prefetch, "workers": workers, "g_margin": g_margin}
     return loader.batches(source, batch_size=batch, patch=PATCH, seed=0, **how)
 
 
