@@ -18,6 +18,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "folder of launch/train.py")
 DATA = flags.DEFINE_string("data", None, "folder of records [those of the training]")
 SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test", "all"], "which records")
 SERIES = flags.DEFINE_integer("series", None, "how many of them, evenly chosen [that of the configuration]")
+PEAK_SNR = flags.DEFINE_list("peak_snr", None, "noise levels, --peak_snr=4,8,16,32 [those of the configuration]")
 NLM = flags.DEFINE_bool("nlm", False, "also non-local means, some seconds a series")
 OUTPUT = flags.DEFINE_string("output", None, "folder for the table and the pictures [WORKDIR/evaluation]")
 
@@ -38,6 +39,11 @@ def main() -> None:
     config.mesh.fsdp = 1  # the machine need not be the one of the training
     if SERIES.value is not None:
         config.evaluation.series = SERIES.value
+    if PEAK_SNR.value is not None:
+        try:
+            config.evaluation.peak_snr = tuple(float(level) for level in PEAK_SNR.value)
+        except ValueError as error:
+            raise InputError(f"--peak_snr={','.join(PEAK_SNR.value)}: give numbers, --peak_snr=4,8,16,32") from error
     configuration.validate(config, devices=1)
     program.keep_compiled_programs(workdir / "compilation_cache")
     data = Path(DATA.value or config.data.path or workdir / "data")

@@ -25,6 +25,20 @@ def test_all_modes_train_and_are_compared_and_a_second_start_trains_nothing(laun
     assert all(np.isfinite(row["magnitude"]) for runs in found["gains"].values() for rows in runs.values() for row in rows)
     assert len(found["gaps"]) == 3
     assert (tmp_path / "ablation.md").read_text().count("\n") == 2 + 4
+    check_evaluate(launch, tmp_path / "without_reconstruction-0")
+
+
+def check_evaluate(launch, workdir) -> None:
+    """The folder of a run is one of launch/train.py, and launch/evaluate.py takes other noise levels."""
+    output, error = (process := launch("evaluate", f"--workdir={workdir}", "--peak_snr=8,x")).communicate(timeout=100)
+    assert process.returncode == 2
+    assert "--peak_snr=8,x: give numbers" in error
+    output, error = (process := launch("evaluate", f"--workdir={workdir}", "--peak_snr=8,32")).communicate(timeout=300)
+    assert process.returncode == 0, error
+    assert [line.split(",")[0] for line in (workdir / "evaluation" / "table.csv").read_text().splitlines()[1:]] == [
+        "8.0",
+        "32.0",
+    ]
 
 
 def test_networks_see_what_their_mode_says():
