@@ -17,7 +17,7 @@ def refused(process) -> str:
         (["--config=configs/hrnet_cnnt.py:quick", "--config.train.lr_peek=1"], "did you mean optimizer.lr_peak?"),
         (["--config=configs/hrnet_cnnt.py:quick", "--config.batch_size=many"], "invalid literal for int()"),
         (["--config=configs/hrnet_cnnt.py:quick", "--config.batch_size=-8"], "batch_size is -8"),
-        (["--config=configs/hrnet_cnn.py:quick"], "there are configs/hrnet_cnnt.py, configs/laptop.py"),
+        (["--config=configs/hrnet_cnn.py:quick"], "there are configs/ablation.py, configs/hrnet_cnnt.py"),
         (["--config=configs/hrnet_cnnt.py:quick", "--config.data.path=nowhere"], "nowhere: no such folder"),
         (["--config=configs/hrnet_cnnt.py:quick", "quick"], "quick is not a flag"),
         ([], "which configuration?"),

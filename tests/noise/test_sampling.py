@@ -111,6 +111,7 @@ def test_impossible_settings_are_refused_by_name(wrong, message):
 
 
 def test_the_configuration_states_the_paper_preset():
-    from configs import base
+    from configs import base, upstream
 
     assert NoiseSettings(**base.get_config().noise) == PRESETS["paper"]
+    assert NoiseSettings(**upstream.get_config().noise) == PRESETS["upstream"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from configs import base, hrnet_cnnt, laptop
+from configs import ablation, base, hrnet_cnnt, laptop, upstream
 from launch import program
 from snraware_jax.errors import InputError
 from snraware_jax.training import configuration
@@ -16,7 +16,12 @@ def changed(**fields):
     return config
 
 
-SHIPPED = [hrnet_cnnt.get_config(), hrnet_cnnt.get_config("quick"), laptop.get_config(), laptop.get_config("long")]
+SHIPPED = [
+    *(hrnet_cnnt.get_config(size) for size in ("paper", "quick", "small")),
+    *(laptop.get_config(size) for size in ("short", "long")),
+    *(upstream.get_config(size) for size in ("paper", "quick")),
+    *(ablation.get_config(mode) for mode in ablation.MODES),
+]
 
 
 @pytest.mark.parametrize("config", SHIPPED)
@@ -71,7 +76,7 @@ def test_misspelt_fields_are_refused_with_the_nearest_one(flag, message):
 
 
 def test_missing_configurations_are_named():
-    with pytest.raises(InputError, match="there are configs/hrnet_cnnt.py"):
+    with pytest.raises(InputError, match="there are .*configs/hrnet_cnnt.py"):
         program.load_config("configs/nothing.py")
     with pytest.raises(InputError, match="size 'large' does not exist"):
         program.load_config("configs/hrnet_cnnt.py:large")
