@@ -50,12 +50,12 @@ def main() -> None:
             with configuration.lock(run_folder):
                 training.train(config, run_folder, data)
             results[mode][seed] = gains_of(config, run_folder, data)
-    found = comparison.gaps(results, REFERENCE)
-    text = comparison.table(results, found)
-    print(text, flush=True)
-    (workdir / "ablation.md").write_text(text + "\n")
-    write_json(workdir / "ablation.json", {"gains": results, "gaps": [gap._asdict() for gap in found]})
-    print(f"ablation: table in {workdir / 'ablation.md'}, every gain in ablation.json", flush=True)
+        found = comparison.gaps(results, REFERENCE)
+        text = comparison.table(results, found)
+        print(text, flush=True)
+        (workdir / "ablation.md").write_text(text + "\n")
+        write_json(workdir / "ablation.json", {"gains": results, "gaps": [gap._asdict() for gap in found]})
+        print(f"ablation: table of {seed + 1} seed(s) in {workdir / 'ablation.md'}, every gain in ablation.json", flush=True)
 
 
 def gains_of(config: ConfigDict, run_folder: Path, data: Path) -> list[dict[str, float]]:
