@@ -1,6 +1,6 @@
 """What the knowledge of the reconstruction is worth: the four training modes of the paper's Table 2, in small.
 
-    python launch/ablation.py --workdir=runs/ablation                                  # all modes, two seeds: 3 hours on 2 CPU cores
+    python launch/ablation.py --workdir=runs/ablation                                  # all modes, two seeds: some hours on 2 CPU cores
     python launch/train.py --config=configs/ablation.py:without_g_factor               # one of them
 
 The network is that of configs/laptop.py, which small budgets suffice for. Results: docs/reproduction.md.
@@ -10,11 +10,13 @@ from ml_collections import ConfigDict
 
 from configs import laptop
 
+# every mode states all the fields in which modes differ, so that any of them can be made from any other
+FIELDS = ("model.input", "noise.filters", "noise.g_maps")
 MODES = {
-    "proposed": {},
-    "without_g_factor": {"model.input": "complex"},  # the noise follows the g-map, but the network does not see it
-    "without_mr_noise": {"noise.filters": False},  # white, amplified by the g-map, which the network sees
-    "without_reconstruction": {"model.input": "magnitude", "noise.filters": False, "noise.g_maps": "ones"},
+    "proposed": ("complex_g", True, "random"),
+    "without_g_factor": ("complex", True, "random"),  # the noise follows the g-map, but the network does not see it
+    "without_mr_noise": ("complex_g", False, "random"),  # white, amplified by the g-map, which the network sees
+    "without_reconstruction": ("magnitude", False, "ones"),
 }
 
 
@@ -31,5 +33,5 @@ def in_mode(config: ConfigDict, mode: str) -> ConfigDict:
     if mode not in MODES:
         raise ValueError(f"mode {mode!r} does not exist: choose one of {', '.join(MODES)}")
     changed = config.copy_and_resolve_references()
-    changed.update_from_flattened_dict(MODES[mode])
+    changed.update_from_flattened_dict(dict(zip(FIELDS, MODES[mode], strict=True)))
     return changed.lock()

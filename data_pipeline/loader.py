@@ -16,7 +16,7 @@ from data_pipeline.patches import Augmentation
 from data_pipeline.sources import Source
 from snraware_jax.errors import InputError
 
-LONGEST = 1024  # samples of an axis, as in snraware_jax/noise/response.py, which imports JAX
+LONGEST = 2048  # samples of an axis, as in snraware_jax/noise/response.py, which imports JAX
 
 EPOCHS = 2**30  # without end in practice; grain cannot count endless batches of one sample
 
@@ -81,8 +81,10 @@ def batches(
         rng = np.random.default_rng([seed, epoch, stored.sample_id])
         choice = patches.draw(rng, stored.shape, patch, augmentation)
         size = (stored.shape[0], *choice.matrix)
-        if max(size) > LONGEST:
-            raise InputError(f"record {stored.sample_id}: {size} is too long, noise is made for axes of {LONGEST} at most")
+        if max(choice.matrix) > LONGEST:
+            raise InputError(
+                f"record {stored.sample_id}: {choice.matrix} is too large, noise is made for axes of {LONGEST} at most"
+            )
         record = stored.read(patches.region(choice, patch, g_margin))
         image, gmaps = patches.cut(choice, patch, record.image, record.gmaps, g_margin)
         return {

@@ -9,11 +9,15 @@ denoise the same test series with MR-realistic noise and g-maps of R = 4 to 6. W
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from launch import program
+
+if TYPE_CHECKING:
+    from snraware_jax.evaluation.in_distribution import Case
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", "configs/ablation.py", "of the proposed mode; the others differ by configs.ablation.MODES"
@@ -21,7 +25,7 @@ CONFIG = config_flags.DEFINE_config_file(
 WORKDIR = flags.DEFINE_string("workdir", "runs/ablation", "folder of all runs")
 SEEDS = flags.DEFINE_integer("seeds", 2, "runs of every mode", lower_bound=1)
 REFERENCE = "proposed"
-STRONG = slice(2, 5)  # g-maps of R = 4, 5, 6 among those of R = 2 to 8
+MAPS, STRONG = 7, slice(2, 5)  # g-maps of R = 2 to 8, those of R = 4, 5, 6 among them
 
 
 def main() -> None:
@@ -35,51 +39,68 @@ def main() -> None:
 
     workdir = Path(WORKDIR.value)
     configuration.validate(CONFIG.value, jax.device_count())
-    results: dict[str, dict[int, list[dict[str, float]]]] = {mode: {} for mode in ablation.MODES}
-    data = Path(CONFIG.value.data.path or workdir / "data")
-    if not CONFIG.value.data.path:
-        training.simulate(CONFIG.value, data)
-    for seed in range(SEEDS.value):  # every mode once before any twice: a run that is cut off has something to compare
-        for mode in ablation.MODES:
-            config = ablation.in_mode(CONFIG.value, mode)
-            with config.unlocked():
-                config.seed, config.data.path = seed, str(data)
-            run_folder = workdir / f"{mode}-{seed}"
-            print(f"ablation: {mode}, seed {seed}, in {run_folder}", flush=True)
-            configuration.keep(config, run_folder)
-            with configuration.lock(run_folder):
-                training.train(config, run_folder, data)
-            results[mode][seed] = gains_of(config, run_folder, data)
-        found = comparison.gaps(results, REFERENCE)
-        text = comparison.table(results, found)
-        print(text, flush=True)
-        (workdir / "ablation.md").write_text(text + "\n")
-        write_json(workdir / "ablation.json", {"gains": results, "gaps": [gap._asdict() for gap in found]})
-        print(f"ablation: table of {seed + 1} seed(s) in {workdir / 'ablation.md'}, every gain in ablation.json", flush=True)
+    workdir.mkdir(parents=True, exist_ok=True)
+    with configuration.lock(workdir):
+        data = Path(CONFIG.value.data.path or workdir / "data")
+        if not CONFIG.value.data.path:
+            training.simulate(CONFIG.value, data)
+        cases = noisy_series(CONFIG.value, data)
+        results: dict[str, dict[int, list[dict[str, float]]]] = {mode: {} for mode in ablation.MODES}
+        for number in range(SEEDS.value):  # every mode once before any twice: a run that is cut off has something to compare
+            for mode in ablation.MODES:
+                config = ablation.in_mode(CONFIG.value, mode)
+                with config.unlocked():
+                    config.seed, config.data.path = CONFIG.value.seed + number, str(data)
+                results[mode][config.seed] = gains_of_run(config, workdir / f"{mode}-{config.seed}", data, cases)
+            found = comparison.gaps(results, REFERENCE)
+            text = comparison.table(results, found)
+            print(text, flush=True)
+            (workdir / "ablation.md").write_text(text + "\n")
+            write_json(workdir / "ablation.json", {"gains": results, "gaps": [gap._asdict() for gap in found]})
+            print(
+                f"ablation: table of {number + 1} seed(s) in {workdir / 'ablation.md'}, every gain in ablation.json", flush=True
+            )
 
 
-def gains_of(config: ConfigDict, run_folder: Path, data: Path) -> list[dict[str, float]]:
-    """Gains of a run's best parameters on the test series; kept in the run's folder with the step they are of."""
+def noisy_series(config: ConfigDict, data: Path) -> "list[Case]":
+    """The test series with g-maps of R = 4 to 6 and the noise of the proposed mode: the same for every mode.
+
+    Raises:
+      InputError: if a split is missing, or the records do not have seven g-maps.
+    """
+    from configs import ablation
     from data_pipeline.sources import open_source
-    from snraware_jax.evaluation import ablation as comparison
+    from snraware_jax.errors import InputError
     from snraware_jax.evaluation.cases import noisy_cases
-    from snraware_jax.inference.denoiser import make_denoiser
     from snraware_jax.noise import NoiseSettings
-    from snraware_jax.training import checkpoint
-    from snraware_jax.training.configuration import write_json
-    from snraware_jax.training.run import assemble
 
-    run = assemble(config, 1)
-    step, params, _ = checkpoint.restore(run_folder / "best", run.abstract_state.ema)
+    for split in ("train", "validation"):
+        open_source(data, split)
     source = open_source(data, "test")
     series = [source[i] for i in range(min(len(source), config.evaluation.series))]
+    if any(len(record.gmaps) != MAPS for record in series):
+        raise InputError(f"{data}: the comparison is at R = 4 to 6 and needs records with {MAPS} g-maps, for R = 2 to 8")
     strong = [replace(record, gmaps=record.gmaps[STRONG]) for record in series]
-    # the same noise for all modes: what the proposed one trains with
-    cases = noisy_cases(strong, config.evaluation.peak_snr, NoiseSettings(**CONFIG.value.noise))
-    denoise = make_denoiser(run.graphdef, params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
-    rows = comparison.gains(denoise, cases)
-    write_json(run_folder / "gains.json", {"step": step, "gains": rows})
-    return rows
+    noise = NoiseSettings(**ablation.in_mode(config, REFERENCE).noise)
+    return noisy_cases(strong, config.evaluation.peak_snr, noise)
+
+
+def gains_of_run(config: ConfigDict, folder: Path, data: Path, cases: "list[Case]") -> list[dict[str, float]]:
+    """Trains what is left to train in the folder of one run, and measures its best parameters."""
+    from launch import training
+    from snraware_jax.evaluation import ablation as comparison
+    from snraware_jax.inference.denoiser import make_denoiser
+    from snraware_jax.training import checkpoint, configuration
+    from snraware_jax.training.run import assemble
+
+    print(f"ablation: {folder.name}", flush=True)
+    configuration.keep(config, folder)
+    with configuration.lock(folder):
+        training.train(config, folder, data)
+        run = assemble(config, 1)
+        _, params, _ = checkpoint.restore(folder / "best", run.abstract_state.ema)
+        denoise = make_denoiser(run.graphdef, params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
+        return comparison.gains(denoise, cases)
 
 
 if __name__ == "__main__":

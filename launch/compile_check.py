@@ -52,7 +52,9 @@ def main() -> None:
         for name, one in abstract_batch(config.batch_size, config.data.patch, run.noise.g_margin).items()
     }
     programs: Mapping[str, Callable[[], Any]] = {
-        "noise": lambda: jax.jit(lambda batch: noisy_pairs(batch, run.noise, config.seed, run.magnitude)).lower(batch),
+        "noise": lambda: jax.jit(lambda batch: noisy_pairs(batch, run.noise, config.seed, run.mesh, run.magnitude)).lower(
+            batch
+        ),
         "train_step": lambda: jax.jit(run.train_step, donate_argnums=0).lower(run.abstract_state, batch),
     }
     for name in PROGRAMS.value:

@@ -55,6 +55,7 @@ def launch(tmp_path_factory):
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
             "JAX_COMPILATION_CACHE_DIR": str(cache),
             "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(REPOSITORY),  # this checkout, whatever the environment has installed
         }
         command = [sys.executable, f"launch/{program}.py", *flags]
         return subprocess.Popen(

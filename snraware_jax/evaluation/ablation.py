@@ -16,7 +16,8 @@ class Gap(NamedTuple):
       mode, level: of the comparison; the level is a peak SNR.
       gap: mean over the series, each the mean over the seeds.
       by_seed: the same for every seed alone.
-      p_value: of a paired two-sided t-test over the series: that another draw of series would show it, not another training seed.
+      p_value: of a paired two-sided t-test over the series (None for one series), corrected by Holm for the number of comparisons: that
+        another draw of series would show the gap; it says nothing about another training seed.
       series: how many.
     """
 
@@ -24,7 +25,7 @@ class Gap(NamedTuple):
     level: float
     gap: float
     by_seed: tuple[float, ...]
-    p_value: float
+    p_value: float | None
     series: int
 
 
@@ -64,18 +65,30 @@ def gaps(results: Mapping[str, Mapping[int, Sequence[dict[str, float]]]], refere
             at = np.array(levels) == level
             table = lambda rows, at=at: np.array([row["magnitude"] for row in rows])[at]
             difference = np.array([table(results[reference][seed]) - table(of_mode[seed]) for seed in seeds])  # [seed, series]
-            p_value = (
-                float(np.asarray(stats.ttest_1samp(difference.mean(axis=0), 0))[1]) if difference.shape[1] > 1 else float("nan")
-            )
+            several = difference.shape[1] > 1
+            p_value = float(np.asarray(stats.ttest_1samp(difference.mean(axis=0), 0))[1]) if several else None
             by_seed = tuple(float(gap) for gap in difference.mean(axis=1))
             found.append(Gap(mode, level, float(difference.mean()), by_seed, p_value, difference.shape[1]))
-    return found
+    return holm(found)
+
+
+def holm(found: Sequence[Gap]) -> list[Gap]:
+    """Gaps with p-values that hold for all of them together: sorted, the k-th of m times m - k + 1, never falling.
+
+    Source: Holm, Scand J Statist 1979.
+    """
+    tested = sorted((gap.p_value, number) for number, gap in enumerate(found) if gap.p_value is not None)
+    corrected, least = {}, 0.0
+    for rank, (p_value, number) in enumerate(tested):
+        least = max(least, min(1.0, (len(tested) - rank) * p_value))
+        corrected[number] = least
+    return [gap._replace(p_value=corrected.get(number)) for number, gap in enumerate(found)]
 
 
 def table(results: Mapping[str, Mapping[int, Sequence[dict[str, float]]]], found: Sequence[Gap]) -> str:
     """Mean gains and gaps as a Markdown table."""
     lines = [
-        "| mode | peak SNR | magnitude gain, dB (each seed) | complex gain, dB | gap to the proposed, dB (each seed) | p |"
+        "| mode | peak SNR | magnitude gain, dB (each seed) | complex gain, dB | gap to the proposed, dB (each seed) | p over the series, Holm |"
     ]
     lines += ["|---|---|---|---|---|---|"]
     by_key = {(gap.mode, gap.level): gap for gap in found}
@@ -94,7 +107,12 @@ def table(results: Mapping[str, Mapping[int, Sequence[dict[str, float]]]], found
                 without_phase,
             ]
             cells += (
-                [f"{gap.gap:.2f} ({', '.join(f'{v:.2f}' for v in gap.by_seed)})", f"{gap.p_value:.1e}"] if gap else ["", ""]
+                [
+                    f"{gap.gap:.2f} ({', '.join(f'{v:.2f}' for v in gap.by_seed)})",
+                    "" if gap.p_value is None else f"{gap.p_value:.1e}",
+                ]
+                if gap
+                else ["", ""]
             )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -7,13 +7,15 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+SMOOTHING = 1e-6  # added to squared magnitudes, whose root has no derivative at 0
+
 
 class Seeing(nnx.Module):
     """A network that is shown a part of the three channels (real, imaginary, g-map): for ablations, and images without phase.
 
     Args:
       network: makes the network, (input channels, output channels) -> module with the call (x, key).
-      magnitude: show sqrt(real^2 + imaginary^2) in place of both.
+      magnitude: show sqrt(real^2 + imaginary^2 + 1e-6) in place of both.
       g_map: show the g-map.
     """
 
@@ -26,7 +28,7 @@ class Seeing(nnx.Module):
         """`[B, T, H, W, 3]` -> `[B, T, H, W, 2]` float32; of a magnitude the second channel is 0."""
         image, g = x[..., :2], x[..., 2:]
         if self.magnitude:
-            image = jnp.linalg.norm(image, axis=-1, keepdims=True)
+            image = jnp.sqrt(jnp.sum(image**2, axis=-1, keepdims=True) + SMOOTHING)
         seen = jnp.concatenate([image, g], axis=-1) if self.g_map else image
         output = self.network(seen, key)  # pyright: ignore[reportCallIssue]
         return jnp.concatenate([output, jnp.zeros_like(output)], axis=-1) if self.magnitude else output

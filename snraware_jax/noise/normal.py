@@ -1,7 +1,7 @@
 """White complex noise from a key, in one fused pass.
 
-`jax.random.normal` keeps the rounds of its generator in a loop through memory on CPU: under `vmap` it takes 11 ns a number where this
-takes 1.5 (2 cores; docs/benchmarks.md). Here they are written out, so the compiler fuses generator, transform and whatever follows.
+`jax.random.normal` keeps the rounds of its generator in a loop through memory on CPU: under `vmap` it takes ten
+times as long as this (docs/benchmarks.md). Here they are written out, so the compiler fuses generator, transform and whatever follows.
 """
 
 import math

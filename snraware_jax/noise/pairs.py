@@ -9,6 +9,7 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
+from snraware_jax.noise.response import LONGEST
 from snraware_jax.noise.sampling import Draw, draw
 from snraware_jax.noise.settings import NoiseSettings
 from snraware_jax.noise.synthesis import noise_scale, scaled, synthesise
@@ -60,11 +61,12 @@ def make_pair(
         statistics that noise of the whole series has there.
 
     Raises:
-      ValueError: for shapes that do not fit, and outside of `jit` for values that are not finite and g-factors of 0 or below.
+      ValueError: for shapes that do not fit, and outside of `jit` for values that are not finite, g-factors of 0 or below, and
+        sizes above 2048.
 
     Source: SNRAware, Methods, "Training data generation with g-factor augmentation".
     """
-    check(clean, g_maps)
+    check(clean, g_maps, native_noise, size)
     of_choices, of_noise = jax.random.split(key)
     choices = draw(of_choices, settings, jnp.shape(g_maps)[0], jnp.ndim(g_maps) - 1)
     return realise(of_noise, clean, g_maps, choices, settings, native_noise, size)
@@ -105,7 +107,7 @@ def magnitude(pair: Pair) -> Pair:
     return pair._replace(noisy=absolute(pair.noisy), target=absolute(pair.target))
 
 
-def check(clean: ArrayLike, g_maps: ArrayLike) -> None:
+def check(clean: ArrayLike, g_maps: ArrayLike, native_noise: ArrayLike = 1.0, size: ArrayLike | None = None) -> None:
     """Refuses arrays from which no pair can be made.
 
     Raises:
@@ -119,6 +121,12 @@ def check(clean: ArrayLike, g_maps: ArrayLike) -> None:
     for name, array in (("clean series", clean), ("g-maps", g_maps)):
         if known(array) and not np.isfinite(array).all():
             raise ValueError(f"{name}: {int((~np.isfinite(array)).sum())} values are NaN or Inf; leave this series out")
+    if known(native_noise) and not np.all(0 <= np.asarray(native_noise) < np.inf):
+        raise ValueError(f"native_noise is {native_noise}: the noise SD of the clean series is 0 or more")
+    if size is not None and np.shape(size) != (3,):
+        raise ValueError(f"size is {size}: give T, H, W of the whole series")
+    if size is not None and known(size) and not all(1 <= n <= LONGEST for n in np.asarray(size)[-2:]):
+        raise ValueError(f"size is {size}: give T, H, W of the whole series, H and W up to {LONGEST}")
     if known(g_maps) and not (np.asarray(g_maps) > 0).all():
         count = int((np.asarray(g_maps) <= 0).sum())
         raise ValueError(f"g-maps: {count} values are 0 or below, but they scale a noise SD; put 1 where nothing was measured")

@@ -11,7 +11,7 @@ from snraware_jax.noise.sampling import Draw
 from snraware_jax.noise.settings import NoiseSettings
 from snraware_jax.recon import filters
 
-LONGEST = 1024  # samples of the longest axis of which a window can be filtered
+LONGEST = 2048  # samples of the longest axis of which a window can be filtered
 
 
 class Filters(NamedTuple):

@@ -52,6 +52,13 @@ class NoiseSettings:
     margin: int = 8
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            is_list, numbers = name.endswith(("sigmas", "ratios")), value if isinstance(value, tuple) else (value,)
+            if is_list != isinstance(value, tuple) or (is_list and not all(isinstance(n, int | float) for n in numbers)):
+                raise ValueError(f"noise.{name} is {value!r}: give {'several numbers, as a tuple' if is_list else 'one value'}")
+        for name in ("sigma_min", "sigma_max", "partial_fourier_probability", "temporal_probability"):
+            if not isinstance(getattr(self, name), int | float):
+                raise ValueError(f"noise.{name} is {getattr(self, name)!r}: give a number")
         if not 0 <= self.sigma_min <= self.sigma_max < math.inf:
             raise ValueError(f"noise.sigma_min {self.sigma_min} and sigma_max {self.sigma_max}: need 0 <= min <= max")
         for name, choices in (
@@ -75,6 +82,12 @@ class NoiseSettings:
         for name in ("partial_fourier_ratios", "resolution_ratios"):
             if not all(0 < ratio <= 1 for ratio in getattr(self, name)):
                 raise ValueError(f"noise.{name} is {getattr(self, name)}: ratios lie in (0, 1]")
+        reached, kept = min(self.partial_fourier_ratios), min(self.resolution_ratios)
+        if reached <= (1 - kept) / 2:
+            raise ValueError(
+                f"noise.partial_fourier_ratios down to {reached} and resolution_ratios down to {kept} leave nothing of an axis: need "
+                "the first above (1 - the second) / 2"
+            )
         for name in ("temporal_probability", "partial_fourier_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"noise.{name} is {getattr(self, name)}: a probability lies in [0, 1]")

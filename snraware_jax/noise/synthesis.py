@@ -62,7 +62,7 @@ def synthesise(
 
     if any(axis == -3 for axis, _ in filters):
         return coloured(points, inside)
-    # frame by frame, because what is worked on then stays in the processor's caches: 1.0 instead of 2.2 ms a patch in batches of 16
+    # frame by frame: what is worked on then stays in a processor's caches (docs/benchmarks.md; not measured on accelerators)
     numbers = jnp.arange(shape[0]) * (points[1] * points[2])
     return jax.lax.map(lambda first: coloured(points[1:], inside[1:], first), numbers)
 
@@ -101,10 +101,10 @@ def deviation(
     filter-then-g: sigma g.  g-then-filter: sigma sqrt(|h|^2 * g^2), a circular convolution with the filters' point spread.
     """
     g_map, axes = jnp.asarray(g_map), jnp.ndim(g_map)
-    if settings.order == "filter_then_g" or not settings.filters:
-        return choices.sigma * g_map
     margin = settings.g_margin if size is not None else 0
     _check_shape(g_map, shape, margin)
+    if settings.order == "filter_then_g" or not settings.filters:
+        return choices.sigma * g_map
     points = (*shape[: 3 - axes], *g_map.shape)
     spatial = [(axis, f) for axis, f in responses(choices, settings, points, axes, size) if axis >= -axes]
     # |h|^2 is separable, and so is the convolution with it

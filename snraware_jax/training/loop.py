@@ -140,7 +140,7 @@ def _validation(config: ConfigDict, run: Run, source: Source) -> Callable[[Any],
 
     @jax.jit
     def evaluate(params: Any, batch: dict[str, Array]) -> tuple[Array, tuple[Array, ...]]:
-        noisy, target, g_map, _ = noisy_pairs(batch, run.noise, config.seed, run.magnitude)
+        noisy, target, g_map, _ = noisy_pairs(batch, run.noise, config.seed, run.mesh, run.magnitude)
         output = run.evaluation_step(params, noisy, g_map)
         return gain_db(noisy, output, target).mean(), (noisy[0], output[0], target[0], g_map[0])
 

@@ -84,6 +84,7 @@ def assemble(config: ConfigDict, samples: int, devices: Sequence[Any] | None = N
             schedule,
             seed=config.seed,
             ema=config.train.ema,
+            devices=over,
             magnitude=settings.magnitude,
         ),
         evaluation_step=step.make_evaluation_step(graphdef),

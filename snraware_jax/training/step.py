@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import Array
+from jax.sharding import Mesh, PartitionSpec
 
 from snraware_jax.metrics import gain_db
 from snraware_jax.models.channels import network_input, to_complex
@@ -31,10 +32,13 @@ def abstract_batch(count: int, patch: tuple[int, int, int], g_margin: int, maps:
     }
 
 
-def noisy_pairs(batch: Batch, noise: NoiseSettings, seed: int, magnitude: bool = False) -> Pair:
+def noisy_pairs(batch: Batch, noise: NoiseSettings, seed: int, devices: Mesh, magnitude: bool = False) -> Pair:
     """The pairs of a batch, each from its sample's own key: images `[B, T, H, W]`, g-maps `[B, H, W]`, sigma `[B]`.
 
+    Every device makes those of its own samples: left to itself, the compiler gathers the whole batch for an FFT.
+
     Args:
+      devices: over which the batch is split.
       magnitude: of the images alone, for networks that see nothing else.
     """
 
@@ -43,7 +47,8 @@ def noisy_pairs(batch: Batch, noise: NoiseSettings, seed: int, magnitude: bool =
         pair = make_pair(key, one["image"], one["gmaps"], noise, one["native_noise"], one["size"])
         return pairs.magnitude(pair) if magnitude else pair
 
-    return jax.vmap(of_sample)(batch)
+    part = PartitionSpec(tuple(devices.axis_names))
+    return jax.shard_map(jax.vmap(of_sample), mesh=devices, in_specs=part, out_specs=part, check_vma=False)(batch)
 
 
 def next_learning_rate(optimizer_state: Any, schedule: optax.Schedule) -> Array:
@@ -61,12 +66,13 @@ def make_train_step(
     *,
     seed: int,
     ema: float,
+    devices: Mesh,
     magnitude: bool = False,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
     """The step: (state, batch) -> (next state, metrics). Gradients that are not finite leave parameters and optimiser as they were."""
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
-        noisy, target, g_map, _ = noisy_pairs(batch, noise, seed, magnitude)
+        noisy, target, g_map, _ = noisy_pairs(batch, noise, seed, devices, magnitude)
         # the branch masks of stochastic depth: a stream apart from the noise of any sample
         depth_key = jax.random.fold_in(jax.random.key(~seed & 0xFFFFFFFF), state.step)
 

@@ -1,13 +1,14 @@
 """Batches are a function of (seed, step): every record once an epoch, the same after a restart and on more hosts."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 from absl import flags
 
 from data_pipeline import loader, records
-from data_pipeline.patches import PRESETS
+from data_pipeline.patches import PRESETS, RATIOS
 from data_pipeline.records import Record
 from data_pipeline.sources import ShardSource, Source
 from snraware_jax.errors import InputError
@@ -86,6 +87,25 @@ def test_g_maps_are_cropped_where_the_image_is():
     for batch in take(5):
         lines, columns = batch["image"][:, 0].real // 100, batch["image"][:, 0].imag
         np.testing.assert_array_equal(batch["gmaps"][:, 0], lines + 100 * columns)
+
+
+def test_the_size_of_the_series_and_the_margin_of_its_g_maps():
+    for batch in take(3, g_margin=2):
+        np.testing.assert_array_equal(batch["size"], [[6, 11, 9]] * 4)
+        assert batch["gmaps"].shape == (4, 7, 12, 12)
+        lines, columns = batch["image"][:, 0].real // 100, batch["image"][:, 0].imag
+        np.testing.assert_array_equal(batch["gmaps"][:, 0, 2:-2, 2:-2], lines + 100 * columns)
+        # one line further up there is the one before, or the first again
+        before = np.maximum(lines[:, 0] - 1, 0) + 100 * columns[:, 0]
+        np.testing.assert_array_equal(batch["gmaps"][:, 0, 1, 2:-2], before)
+    resized = take(8, augmentation=dataclasses.replace(PRESETS["upstream"], matrix_size=1.0))
+    sizes = {tuple(size) for batch in resized for size in batch["size"].tolist()}
+    assert sizes == {(6, math.ceil(11 * ratio), math.ceil(9 * ratio)) for ratio in RATIOS}
+
+
+def test_a_series_for_which_no_noise_can_be_made_is_refused():
+    with pytest.raises(InputError, match=r"record 3: \(2049, 8\) is too large"):
+        take(1, [series(3, (4, 2049, 8))], batch_size=1)
 
 
 def test_other_seeds_and_epochs_give_other_crops():

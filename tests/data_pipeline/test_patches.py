@@ -19,36 +19,38 @@ def series(shape: tuple[int, int, int], seed: int = 0) -> tuple[np.ndarray, np.n
     return image, rng.uniform(1, 3, (7, *shape[1:])).astype(np.float32)
 
 
-def made(choice: patches.Choice, image: np.ndarray, gmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    t, h, w = patches.region(choice, PATCH)
-    return patches.cut(choice, PATCH, image[t, h, w], gmaps[:, h, w])
+def made(choice: patches.Choice, image: np.ndarray, gmaps: np.ndarray, margin: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    t, h, w = patches.region(choice, PATCH, margin)
+    return patches.cut(choice, PATCH, image[t, h, w], gmaps[:, h, w], margin)
 
 
-def from_the_whole(choice: patches.Choice, image: np.ndarray, gmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same patch by way of the whole series: resized, mirrored, cut, flipped."""
+def from_the_whole(choice: patches.Choice, image: np.ndarray, gmaps: np.ndarray, margin: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same patch by way of the whole series: resized, mirrored, continued at its ends, cut, flipped."""
     (h, new_h), (w, new_w) = zip(choice.shape[1:], choice.matrix, strict=True)
     image = patches.resizing(h, new_h) @ image @ patches.resizing(w, new_w).T if choice.matrix != choice.shape[1:] else image
     gmaps = patches.interpolation(h, new_h) @ gmaps @ patches.interpolation(w, new_w).T
     long_enough = tuple(max(have, wanted) for have, wanted in zip(image.shape, PATCH, strict=True))
     image, gmaps = patches.mirror(image, long_enough), patches.mirror(gmaps, (7, *long_enough[1:]))
+    gmaps = np.pad(gmaps, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
     at = lambda t, h, w: image[t : t + 1, h : h + PATCH[1], w : w + PATCH[2]]
     first, h, w = choice.start
     places = [(first + i, h, w) for i in range(PATCH[0])] if choice.places is None else [(first, *p) for p in choice.places]
     turn = [axis for axis, flipped in zip((-2, -1), choice.flips, strict=True) if flipped]
     frames = np.concatenate([at(*place) for place in places])
-    return np.flip(frames, turn), np.flip(gmaps[:, h : h + PATCH[1], w : w + PATCH[2]], turn)
+    return np.flip(frames, turn), np.flip(gmaps[:, h : h + PATCH[1] + 2 * margin, w : w + PATCH[2] + 2 * margin], turn)
 
 
+@pytest.mark.parametrize("margin", [0, 3, 9])
 @pytest.mark.parametrize("shape", [(9, 17, 22), (4, 8, 8), (2, 5, 11), (1, 13, 3)])
-def test_a_patch_from_its_region_is_that_of_the_whole_series(shape):
+def test_a_patch_from_its_region_is_that_of_the_whole_series(shape, margin):
     image, gmaps = series(shape)
     kinds = set()
     for seed in range(60):
         choice = patches.draw(np.random.default_rng(seed), shape, PATCH, EVERYTHING)
         kinds.add((choice.matrix != shape[1:], choice.places is not None))
-        found, expected = made(choice, image, gmaps), from_the_whole(choice, image, gmaps)
+        found, expected = made(choice, image, gmaps, margin), from_the_whole(choice, image, gmaps, margin)
         assert found[0].shape == PATCH
-        assert found[1].shape == (7, *PATCH[1:])
+        assert found[1].shape == (7, PATCH[1] + 2 * margin, PATCH[2] + 2 * margin)
         for one, other in zip(found, expected, strict=True):
             assert one.dtype == other.dtype
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)

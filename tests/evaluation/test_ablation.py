@@ -2,10 +2,13 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from configs import ablation as modes
+from data_pipeline.sources import open_source
+from launch import ablation as program
 from snraware_jax import models
 from snraware_jax.evaluation import ablation
 from snraware_jax.training import configuration
@@ -66,12 +69,42 @@ def test_networks_see_what_their_mode_says():
 @pytest.mark.parametrize("head", ["none", "filter_bank"])
 @pytest.mark.parametrize(("sees", "inputs"), [("complex_g", 3), ("complex", 2), ("magnitude_g", 2), ("magnitude", 1)])
 def test_every_input_works_with_every_head(sees, inputs, head):
-    settings = models.ModelSettings(backbone="stack", channels=4, norm="none", head=head, input=sees)
-    network = models.build(settings)
-    assert np.isfinite(network(np.ones((1, 2, 6, 6, 3), np.float32))).all()
-    if head == "none":
-        first = network.pre if sees == "complex_g" else network.network.pre
-        assert first.kernel.shape[-2] == 4 * inputs
+    for backbone, per_channel in (("stack", 4), ("hrnet", 1)):  # the stack unshuffles pixels of 2 x 2 into channels
+        settings = models.ModelSettings(
+            backbone=backbone, channels=4, heads=2, cells="T1", patch=(2, 8, 8), norm="none", head=head, input=sees
+        )
+        network = models.build(settings)
+        zeros = np.zeros((1, 2, 8, 8, 3), np.float32)
+        value, change = jax.jvp(network, (zeros,), (np.ones_like(zeros),))
+        assert np.isfinite(value).all()
+        assert np.isfinite(change).all()
+        if head == "none":
+            first = network.pre if sees == "complex_g" else network.network.pre
+            assert first.kernel.shape[-2] == per_channel * inputs
+
+
+def test_modes_differ_in_their_fields_alone_from_whichever_they_are_made():
+    for first in modes.MODES:
+        for mode in modes.MODES:
+            assert modes.in_mode(modes.get_config(first), mode).to_dict() == modes.get_config(mode).to_dict()
+
+
+def test_all_modes_are_tested_on_the_same_noise_at_strong_g_maps(tiny_records):
+    tested = [program.noisy_series(modes.get_config(mode), tiny_records) for mode in modes.MODES]
+    source = open_source(tiny_records, "test")
+    maps = [g_map for i in range(len(source)) for g_map in source[i].gmaps[2:5]]
+    for cases in tested:
+        assert len(cases) == 3 * len(source)
+        for one, other in zip(cases, tested[0], strict=True):
+            np.testing.assert_array_equal(one.noisy, other.noisy)
+            assert any((one.g_map == g_map).all() for g_map in maps)
+
+
+def test_holm():
+    gap = lambda p: ablation.Gap("x", 4.0, 1.0, (1.0,), p, 5)
+    corrected = [one.p_value for one in ablation.holm([gap(0.04), gap(0.01), gap(None), gap(0.03)])]
+    assert corrected[2] is None
+    assert [corrected[i] for i in (0, 1, 3)] == pytest.approx([0.06, 0.03, 0.06])
 
 
 def rows(*gains: float) -> list[dict[str, float]]:

@@ -110,8 +110,12 @@ edge = 8 + 2 * noise.g_margin
 batch = {"image": np.zeros((8, 2, 8, 8), np.complex64), "gmaps": np.full((8, 7, edge, edge), 2, np.float32),
          "size": np.tile(np.int32([2, 40, 30]), (8, 1)), "native_noise": np.zeros(8, np.float32),
          "sample_id": np.arange(8, dtype=np.int32), "epoch": np.full(8, 3, np.int32)}
-batch = mesh.global_batch(batch, mesh.make_mesh())
-made = jax.jit(lambda batch: noisy_pairs(batch, noise, 5))(batch)
+devices = mesh.make_mesh()
+batch = mesh.global_batch(batch, devices)
+make = jax.jit(lambda batch: noisy_pairs(batch, noise, 5, devices))
+text = make.lower(batch).compile().as_text()
+assert not any(word in text for word in ("all-gather", "all-reduce", "all-to-all", "collective-permute")), "samples are made apart"
+made = make(batch)
 assert len(made.noisy.sharding.device_set) == int(sys.argv[1])
 np.save(sys.argv[2], np.asarray(made.noisy))
 """
@@ -148,3 +152,19 @@ def test_one_and_eight_devices_make_the_same_noise(tmp_path):
 def test_bad_arrays_are_refused(clean, maps, message):
     with pytest.raises(ValueError, match=message):
         make_pair(sample_key(0, 0, 0), clean.astype(np.complex64), maps.astype(np.float32), NoiseSettings())
+
+
+@pytest.mark.parametrize(
+    ("size", "native_noise", "message"),
+    [
+        ((8, 8), 1.0, "size is"),
+        ((1, 0, 8), 1.0, "size is"),
+        ((1, 4096, 8), 1.0, "up to 2048"),
+        (None, float("nan"), "native_noise is nan"),
+        (None, -1.0, "native_noise is -1"),
+    ],
+)
+def test_bad_sizes_and_noise_levels_are_refused(size, native_noise, message):
+    clean, maps = np.zeros((1, 8, 8), np.complex64), np.ones((7, 8, 8), np.float32)
+    with pytest.raises(ValueError, match=message):
+        make_pair(sample_key(0, 0, 0), clean, maps, NoiseSettings(order="filter_then_g"), native_noise, size)

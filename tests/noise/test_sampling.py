@@ -103,6 +103,10 @@ def test_choices_are_independent_of_each_other():
         ({"temporal_probability": 1.5}, "temporal_probability"),
         ({"taper_samples": -1}, "taper_samples"),
         ({"margin": 2.5}, "margin"),
+        ({"partial_fourier_ratios": (0.1,)}, "leave nothing of an axis"),
+        ({"gaussian_sigmas": 0.8}, "gaussian_sigmas is 0.8: give several numbers"),
+        ({"gaussian_sigmas": [0.8]}, "gaussian_sigmas"),
+        ({"sigma_min": "a"}, "sigma_min is 'a': give a number"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(wrong, message):
