@@ -7,7 +7,6 @@ Data are simulated once; every run has a folder WORKDIR/MODE-SEED of launch/trai
 denoise the same test series with MR-realistic noise and g-maps of R = 4 to 6. Writes WORKDIR/ablation.md and ablation.json.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,14 +24,13 @@ CONFIG = config_flags.DEFINE_config_file(
 WORKDIR = flags.DEFINE_string("workdir", "runs/ablation", "folder of all runs")
 SEEDS = flags.DEFINE_integer("seeds", 2, "runs of every mode", lower_bound=1)
 REFERENCE = "proposed"
-MAPS, STRONG = 7, slice(2, 5)  # g-maps of R = 2 to 8, those of R = 4, 5, 6 among them
 
 
 def main() -> None:
     import jax
 
     from configs import ablation
-    from launch import training
+    from launch import evaluation, training
     from snraware_jax.evaluation import ablation as comparison
     from snraware_jax.training import configuration
     from snraware_jax.training.configuration import write_json
@@ -44,7 +42,7 @@ def main() -> None:
         data = Path(CONFIG.value.data.path or workdir / "data")
         if not CONFIG.value.data.path:
             training.simulate(CONFIG.value, data)
-        cases = noisy_series(CONFIG.value, data)
+        cases = evaluation.strong_cases(ablation.in_mode(CONFIG.value, REFERENCE), data)
         results: dict[str, dict[int, list[dict[str, float]]]] = {mode: {} for mode in ablation.MODES}
         for number in range(SEEDS.value):  # every mode once before any twice: a run that is cut off has something to compare
             for mode in ablation.MODES:
@@ -60,29 +58,6 @@ def main() -> None:
             print(
                 f"ablation: table of {number + 1} seed(s) in {workdir / 'ablation.md'}, every gain in ablation.json", flush=True
             )
-
-
-def noisy_series(config: ConfigDict, data: Path) -> "list[Case]":
-    """The test series with g-maps of R = 4 to 6 and the noise of the proposed mode: the same for every mode.
-
-    Raises:
-      InputError: if a split is missing, or the records do not have seven g-maps.
-    """
-    from configs import ablation
-    from data_pipeline.sources import open_source
-    from snraware_jax.errors import InputError
-    from snraware_jax.evaluation.cases import noisy_cases
-    from snraware_jax.noise import NoiseSettings
-
-    for split in ("train", "validation"):
-        open_source(data, split)
-    source = open_source(data, "test")
-    series = [source[i] for i in range(min(len(source), config.evaluation.series))]
-    if any(len(record.gmaps) != MAPS for record in series):
-        raise InputError(f"{data}: the comparison is at R = 4 to 6 and needs records with {MAPS} g-maps, for R = 2 to 8")
-    strong = [replace(record, gmaps=record.gmaps[STRONG]) for record in series]
-    noise = NoiseSettings(**ablation.in_mode(config, REFERENCE).noise)
-    return noisy_cases(strong, config.evaluation.peak_snr, noise)
 
 
 def gains_of_run(config: ConfigDict, folder: Path, data: Path, cases: "list[Case]") -> list[dict[str, float]]:

@@ -1,15 +1,35 @@
 """The test at the end of a training run, which launch/evaluate.py repeats on its own."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from data_pipeline.sources import open_source
+from snraware_jax.errors import InputError
 from snraware_jax.evaluation import in_distribution, pictures
 from snraware_jax.evaluation.cases import noisy_cases
 from snraware_jax.inference.denoiser import make_denoiser
-from snraware_jax.training import checkpoint
+from snraware_jax.training import checkpoint, configuration
 from snraware_jax.training.run import assemble
+
+MAPS, STRONG = 7, slice(2, 5)  # g-maps of R = 2 to 8, those of R = 4, 5, 6 among them
+
+
+def strong_cases(config: ConfigDict, data: Path) -> list[in_distribution.Case]:
+    """Noisy series of the test split with the noise of a configuration and strong g-maps, those of R = 4, 5 and 6.
+
+    Raises:
+      InputError: if a split is missing, or the records do not have seven g-maps.
+    """
+    for split in ("train", "validation"):
+        open_source(data, split)
+    source = open_source(data, "test")
+    series = [source[i] for i in range(min(len(source), config.evaluation.series))]
+    if any(len(record.gmaps) != MAPS for record in series):
+        raise InputError(f"{data}: the comparison is at R = 4 to 6 and needs records with {MAPS} g-maps, for R = 2 to 8")
+    strong = [replace(record, gmaps=record.gmaps[STRONG]) for record in series]
+    return noisy_cases(strong, config.evaluation.peak_snr, configuration.noise_settings(config))
 
 
 def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: Path, nlm: bool = False) -> None:

@@ -88,7 +88,7 @@ def holm(found: Sequence[Gap]) -> list[Gap]:
 def table(results: Mapping[str, Mapping[int, Sequence[dict[str, float]]]], found: Sequence[Gap]) -> str:
     """Mean gains and gaps as a Markdown table."""
     lines = [
-        "| mode | peak SNR | magnitude gain, dB (each seed) | complex gain, dB | gap to the proposed, dB (each seed) | p over the series, Holm |"
+        "| mode | peak SNR | magnitude gain, dB (each) | complex gain, dB | gap to the proposed, dB (each) | p (series, Holm) |"
     ]
     lines += ["|---|---|---|---|---|---|"]
     by_key = {(gap.mode, gap.level): gap for gap in found}

@@ -8,7 +8,7 @@ import pytest
 
 from configs import ablation as modes
 from data_pipeline.sources import open_source
-from launch import ablation as program
+from launch import evaluation
 from snraware_jax import models
 from snraware_jax.evaluation import ablation
 from snraware_jax.training import configuration
@@ -90,7 +90,7 @@ def test_modes_differ_in_their_fields_alone_from_whichever_they_are_made():
 
 
 def test_all_modes_are_tested_on_the_same_noise_at_strong_g_maps(tiny_records):
-    tested = [program.noisy_series(modes.get_config(mode), tiny_records) for mode in modes.MODES]
+    tested = [evaluation.strong_cases(modes.in_mode(modes.get_config(mode), "proposed"), tiny_records) for mode in modes.MODES]
     source = open_source(tiny_records, "test")
     maps = [g_map for i in range(len(source)) for g_map in source[i].gmaps[2:5]]
     for cases in tested:
