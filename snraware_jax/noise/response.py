@@ -39,11 +39,12 @@ def window(size: ArrayLike, points: int, chosen: Filters, taper: int) -> Array:
     """The response on a window of K points of an axis of N = `size` samples, which may be traced; `[K]`, DC first.
 
     Sample j is the root of the mean of |f|^2 over [j - 1/2, j + 1/2] / K of the band, f being the response on all N samples. So
-    unit noise keeps its SD exactly, and its covariance at a distance d is that of the whole axis, times sinc(d / K), to which what
-    is K away is added. With the paper's filters, K = 80 and N = 144 to 256 it differs by 1.3 % of the variance at most where d is below
-    K / 2, and by up to 5 % where d comes near K (docs/physics.md).
+    unit noise keeps its SD exactly. Its covariance is sum_m r(d + m K) sinc((d + m K) / K) sinc((d + m K) / N), r that of the whole
+    axis: at distances d below K / 2 it differs from r by 1.3 % of the variance at most, near K by up to 5 % (the paper's filters,
+    K = 80, N = 144 to 256; docs/physics.md). That the ends of an axis are neighbours, as the transform has it, is lost: a patch as
+    long as its axis has independent ends.
 
-    N may not be more than `LONGEST`, which the loader checks.
+    N may not be more than `LONGEST`, which the loader and `make_pair` check.
     """
     size = jnp.asarray(size, jnp.int32)
     power = _product(size, chosen, taper, LONGEST) ** 2
