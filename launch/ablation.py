@@ -37,9 +37,11 @@ def main() -> None:
 
     workdir = Path(WORKDIR.value)
     configuration.validate(CONFIG.value, jax.device_count())
-    workdir.mkdir(parents=True, exist_ok=True)
+    data = Path(CONFIG.value.data.path or workdir / "data")
+    if CONFIG.value.data.path:  # looked at before the workdir is made: bad input leaves no trace
+        evaluation.strong_cases(CONFIG.value, data)
+    configuration.keep(CONFIG.value, workdir)
     with configuration.lock(workdir):
-        data = Path(CONFIG.value.data.path or workdir / "data")
         if not CONFIG.value.data.path:
             training.simulate(CONFIG.value, data)
         cases = evaluation.strong_cases(ablation.in_mode(CONFIG.value, REFERENCE), data)

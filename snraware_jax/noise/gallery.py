@@ -140,6 +140,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn [0]")
     parser.add_argument("--output", type=Path, default=Path("noise_gallery.png"), help="PNG file [noise_gallery.png]")
     options = parser.parse_args()
+    if min(options.series, options.seed) < 0:
+        parser.error("--series and --seed are 0 or more")
     from snraware_jax.formats.atomic import replacing
 
     try:

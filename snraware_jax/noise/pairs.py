@@ -83,7 +83,7 @@ def realise(
 ) -> Pair:
     """`make_pair` with the choices already drawn (or set by hand, as a fixed test set does)."""
     frames, height, width = jnp.shape(clean)
-    clean, g_maps, native_noise = jnp.asarray(clean), jnp.asarray(g_maps), jnp.asarray(native_noise, jnp.float32)
+    clean, g_maps, native_noise = jnp.asarray(clean), jnp.asarray(g_maps, jnp.float32), jnp.asarray(native_noise, jnp.float32)
     sigma = jnp.where(native_noise > 0, choices.sigma, jnp.maximum(choices.sigma, SIGMA_FLOOR))
     g_map = chosen_map(g_maps, choices, settings)
     noise = synthesise(key, g_map, choices._replace(sigma=sigma), settings, (frames, height, width), size)
@@ -121,6 +121,8 @@ def check(clean: ArrayLike, g_maps: ArrayLike, native_noise: ArrayLike = 1.0, si
     for name, array in (("clean series", clean), ("g-maps", g_maps)):
         if known(array) and not np.isfinite(array).all():
             raise ValueError(f"{name}: {int((~np.isfinite(array)).sum())} values are NaN or Inf; leave this series out")
+    if np.ndim(native_noise) != 0:
+        raise ValueError(f"native_noise is {np.shape(native_noise)}: give one number")
     if known(native_noise) and not np.all(0 <= np.asarray(native_noise) < np.inf):
         raise ValueError(f"native_noise is {native_noise}: the noise SD of the clean series is 0 or more")
     if size is not None and np.shape(size) != (3,):

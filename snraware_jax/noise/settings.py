@@ -1,6 +1,5 @@
 """What noise to make: ranges of the random choices as one hashable value, and the presets."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -8,6 +7,8 @@ SigmaDistribution = Literal["uniform", "log_uniform"]
 PartialFourierAxes = Literal["independent", "one_or_both"]
 Order = Literal["g_then_filter", "filter_then_g"]
 GMaps = Literal["random", "random_or_ones", "ones"]
+# beyond these, numbers of single precision overflow or vanish
+LARGEST_SIGMA, STRONGEST = 1e6, 10.0
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ class NoiseSettings:
         for name in ("sigma_min", "sigma_max", "partial_fourier_probability", "temporal_probability"):
             if not isinstance(getattr(self, name), int | float):
                 raise ValueError(f"noise.{name} is {getattr(self, name)!r}: give a number")
-        if not 0 <= self.sigma_min <= self.sigma_max < math.inf:
-            raise ValueError(f"noise.sigma_min {self.sigma_min} and sigma_max {self.sigma_max}: need 0 <= min <= max")
+        if not 0 <= self.sigma_min <= self.sigma_max <= LARGEST_SIGMA:
+            limits = f"need 0 <= min <= max <= {LARGEST_SIGMA:g}"
+            raise ValueError(f"noise.sigma_min {self.sigma_min} and sigma_max {self.sigma_max}: {limits}")
         for name, choices in (
             ("sigma_distribution", SigmaDistribution),
             ("partial_fourier_axes", PartialFourierAxes),
@@ -77,8 +79,8 @@ class NoiseSettings:
             if not getattr(self, name):
                 raise ValueError(f"noise.{name} is empty: give at least one value to draw from")
         for name in ("gaussian_sigmas", "temporal_sigmas"):
-            if not all(0 <= sigma < math.inf for sigma in getattr(self, name)):
-                raise ValueError(f"noise.{name} is {getattr(self, name)}: strengths are 0 or more")
+            if not all(0 <= sigma <= STRONGEST for sigma in getattr(self, name)):
+                raise ValueError(f"noise.{name} is {getattr(self, name)}: strengths lie from 0 to {STRONGEST:g}")
         for name in ("partial_fourier_ratios", "resolution_ratios"):
             if not all(0 < ratio <= 1 for ratio in getattr(self, name)):
                 raise ValueError(f"noise.{name} is {getattr(self, name)}: ratios lie in (0, 1]")

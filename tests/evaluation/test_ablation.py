@@ -31,6 +31,19 @@ def test_all_modes_train_and_are_compared_and_a_second_start_trains_nothing(laun
     check_evaluate(launch, tmp_path / "without_reconstruction-0")
 
 
+def test_another_configuration_or_bad_records_leave_no_trace(launch, tiny_records, tmp_path):
+    flags = (f"--workdir={tmp_path / 'run'}", "--config.train.steps=4")
+    process = launch("ablation", *flags, "--config.data.path=nowhere")
+    assert "nowhere: no such folder" in process.communicate(timeout=100)[1]
+    assert process.returncode == 2
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("precious")
+    process = launch("ablation", *flags, f"--config.data.path={tiny_records}")
+    assert "not empty and not a workdir" in process.communicate(timeout=100)[1]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+
+
 def check_evaluate(launch, workdir) -> None:
     """The folder of a run is one of launch/train.py, and launch/evaluate.py takes other noise levels."""
     output, error = (process := launch("evaluate", f"--workdir={workdir}", "--peak_snr=8,x")).communicate(timeout=100)

@@ -106,6 +106,8 @@ def test_choices_are_independent_of_each_other():
         ({"partial_fourier_ratios": (0.1,)}, "leave nothing of an axis"),
         ({"gaussian_sigmas": 0.8}, "gaussian_sigmas is 0.8: give several numbers"),
         ({"gaussian_sigmas": [0.8]}, "gaussian_sigmas"),
+        ({"gaussian_sigmas": (50.0,)}, "strengths lie from 0 to 10"),
+        ({"sigma_max": 1e30}, "max <= 1e"),
         ({"sigma_min": "a"}, "sigma_min is 'a': give a number"),
     ],
 )
