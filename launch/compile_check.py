@@ -42,7 +42,7 @@ def main() -> None:
     config = CONFIG.value
     try:
         devices = topologies.get_topology_desc(TOPOLOGY.value, "tpu").devices
-    except Exception as error:  # whatever the plugin raises, of types of its own
+    except RuntimeError as error:  # JAX without libtpu, and libtpu for chips that it does not know
         raise InputError(f"--topology={TOPOLOGY.value}: no such chips, or no libtpu (pip install libtpu): {error}") from error
     configuration.validate(config, len(devices))
     run = assemble(config, samples=config.batch_size, devices=devices)

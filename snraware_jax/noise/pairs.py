@@ -127,8 +127,10 @@ def check(clean: ArrayLike, g_maps: ArrayLike, native_noise: ArrayLike = 1.0, si
         raise ValueError(f"native_noise is {native_noise}: the noise SD of the clean series is 0 or more")
     if size is not None and np.shape(size) != (3,):
         raise ValueError(f"size is {size}: give T, H, W of the whole series")
-    if size is not None and known(size) and not all(1 <= n <= LONGEST for n in np.asarray(size)[-2:]):
-        raise ValueError(f"size is {size}: give T, H, W of the whole series, H and W up to {LONGEST}")
+    if size is not None and known(size):
+        filtered = np.asarray(size)[1 - np.ndim(g_maps) :]  # H, W; of a volume D too
+        if not (np.min(size) >= 1 and np.max(filtered) <= LONGEST):
+            raise ValueError(f"size is {size}: give T, H, W of the whole series, H and W (of a volume D) up to {LONGEST}")
     if known(g_maps) and not (np.asarray(g_maps) > 0).all():
         count = int((np.asarray(g_maps) <= 0).sum())
         raise ValueError(f"g-maps: {count} values are 0 or below, but they scale a noise SD; put 1 where nothing was measured")

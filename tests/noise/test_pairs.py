@@ -159,6 +159,8 @@ def test_bad_arrays_are_refused(clean, maps, message):
     [
         ((8, 8), 1.0, "size is"),
         ((1, 0, 8), 1.0, "size is"),
+        ((0, 8, 8), 1.0, "size is"),
+        ((1, float("nan"), 8), 1.0, "size is"),
         ((1, 4096, 8), 1.0, "up to 2048"),
         (None, float("nan"), "native_noise is nan"),
         (None, -1.0, "native_noise is -1"),
