@@ -3,7 +3,7 @@
     python launch/ablation.py --workdir=runs/ablation                                  # all modes, two seeds: some hours on 2 CPU cores
     python launch/train.py --config=configs/ablation.py:without_g_factor               # one of them
 
-The network is that of configs/laptop.py, which small budgets suffice for. Results: docs/reproduction.md.
+The proposed mode is configs/laptop.py:long, which small budgets suffice for. Results: docs/reproduction.md.
 """
 
 from ml_collections import ConfigDict
@@ -22,8 +22,6 @@ MODES = {
 
 def get_config(mode: str = "proposed") -> ConfigDict:
     config = laptop.get_config("long")
-    config.data.simulation.subjects = (600, 8, 32)
-    config.train.update(steps=6000, evaluate_every=1000, checkpoint_every=500)
     config.evaluation.series = 32
     return in_mode(config, mode)
 
