@@ -62,7 +62,7 @@ def check_overrides(argv: Sequence[str]) -> None:
     Raises:
       InputError: for an unknown field, or a configuration that cannot be loaded.
     """
-    text = config_text(argv)
+    text = config_text(argv) or (flags.FLAGS["config"].default if "config" in flags.FLAGS else "")
     if not text:
         return
     fields = set(_leaves(load_config(text)))

@@ -16,7 +16,7 @@ def simulate(config: ConfigDict, folder: Path) -> None:
     from data_pipeline import prepare
 
     made = config.data.simulation
-    print(f"train: no --config.data.path, so {sum(made.subjects)} subjects are simulated into {folder}", flush=True)
+    print(f"train: no --config.data.path, so data are {sum(made.subjects)} simulated subjects, in {folder}", flush=True)
     prepare.simulate(folder, seed=made.seed, subjects=made.subjects, settings=simulator_settings(config), raw=made.raw)
 
 

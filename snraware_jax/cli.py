@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_reconstruct(verbs)
     _add_check(verbs)
     _add_records(verbs)
+    _add_import_weights(verbs)
     return parser
 
 
@@ -98,6 +99,36 @@ def _add_records(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     check_verb.add_argument("folder", type=Path, metavar="DIR", help="folder of launch/prepare_data.py, or WORKDIR/data")
     check_verb.set_defaults(run=check_records)
+
+
+def _add_import_weights(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "import-weights",
+        help="a PyTorch checkpoint of the authors -> a bundle of this project",
+        description="Convert a checkpoint of the authors' code (state dict .pt or .pth, TorchScript .pts, .safetensors) with its YAML "
+        "to a bundle. PyTorch is not needed, and nothing in the file is executed.",
+        epilog="example: snraware import-weights small.pts -o model.snr     (with small.yaml beside it)",
+    )
+    verb.add_argument("weights", type=Path, metavar="FILE", help="the checkpoint")
+    verb.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.snr", help="the bundle")
+    verb.add_argument("--config", type=Path, metavar="YAML", help="its configuration (default: FILE's name with .yaml)")
+    verb.set_defaults(run=import_weights)
+
+
+def import_weights(options: argparse.Namespace) -> int:
+    """Converts a PyTorch checkpoint to a bundle."""
+    from snraware_jax import files
+    from snraware_jax.inference import bundle
+    from snraware_jax.interop import torch_weights
+    from snraware_jax.models.table2 import parameters
+
+    if options.output.resolve() == options.weights.resolve():
+        raise InputError(f"{options.output}: is the checkpoint itself; give another --output")
+    settings, network = torch_weights.load(options.weights, options.config)
+    card = {"imported_from": options.weights.name, "sha256": files.digest(options.weights), "version": __version__}
+    bundle.save(options.output, settings, network, card)
+    print(f"import-weights: {settings.backbone} of {settings.cells}, {parameters(settings):,} parameters, in {options.output}")
+    return 0
 
 
 def check_records(options: argparse.Namespace) -> int:

@@ -1,51 +1,171 @@
-"""Attention between frames, the layer of a CNNT cell."""
+"""Self-attention of every kind: one core; `tokens.py` says what a token is and which see each other."""
+
+import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
+from snraware_jax.models import tokens, windows
 from snraware_jax.models.layers import Conv
+from snraware_jax.models.settings import ModelSettings
+
+BIAS_SD = 0.02  # of a bias table at the start
+WINDOW_KINDS = ("V2", "V3", "S3", "Sh")  # whose heads are settings.window_heads
 
 
-def cosine_similarity(queries: Array, keys: Array) -> Array:
-    """Cosine of the angle between tokens, no temperature, float32: `[B, T, P, N, C]` x 2 -> `[B, N, T, T]`.
+def similarity(queries: Array, keys: Array, *, cosine: bool = True) -> Array:
+    """Scores of tokens, float32: `[B, G, N, P, heads, C]` x 2 -> `[B, G, heads, N, N]`.
 
-    q.k / (max(|q|, 1e-12) max(|k|, 1e-12)); a token is the P pixels and C channels of head N. The lengths divide the T x T
+    Cosine of the angle, without temperature: q.k / (max(|q|, 1e-12) max(|k|, 1e-12)); or q.k / sqrt(P C). The lengths divide the
     products instead of the tokens, which are some hundred times as many numbers.
     """
     dot = lambda pattern, a, b: jnp.einsum(pattern, a, b, preferred_element_type=jnp.float32)
-    inverse_length = lambda v: jax.lax.rsqrt(jnp.maximum(dot("btpnc,btpnc->bnt", v, v), 1e-24))
-    product = dot("btpnc,bspnc->bnts", queries, keys)
+    product = dot("bgnphc,bgmphc->bghnm", queries, keys)
+    if not cosine:
+        return product / math.sqrt(queries.shape[-3] * queries.shape[-1])
+    inverse_length = lambda v: jax.lax.rsqrt(jnp.maximum(dot("bgnphc,bgnphc->bghn", v, v), 1e-24))
     return product * inverse_length(queries)[..., :, None] * inverse_length(keys)[..., None, :]
 
 
-class TemporalAttention(nnx.Module):
-    """Every frame attends to every frame; a token is one head's channels over the whole frame.
+def attend(
+    queries: Array,
+    keys: Array,
+    values: Array,
+    *,
+    cosine: bool = True,
+    mask: np.ndarray | None = None,
+    bias: Array | None = None,
+) -> Array:
+    """y = (softmax(similarity(q, k) + mask) + bias) v, all `[B, G, N, P, heads, C]`.
 
     Args:
-      inputs, outputs: channels; `heads` divides the outputs.
-      heads: number of heads, each with `outputs / heads` channels.
-      dtype: of the computation; the softmax runs in float32.
+      queries, keys, values: tokens.
+      cosine: which similarity.
+      mask: `[G, 1, N, N]`, hugely negative where tokens must not see each other.
+      bias: `[heads, N, N]`, added behind the softmax, as the released weights have it.
+    """
+    scores = similarity(queries, keys, cosine=cosine)
+    weights = jax.nn.softmax(scores if mask is None else scores + mask)
+    if bias is not None:
+        weights = weights + bias
+    return jnp.einsum("bghnm,bgmphc->bgnphc", weights.astype(values.dtype), values)
 
-    Raises:
-      ValueError: if `heads` does not divide `outputs`.
+
+class Attention(nnx.Module):
+    """Convolutions make queries, keys and values, tokens attend to tokens, a convolution mixes the result.
+
+    Args:
+      inputs, outputs: channels.
+      cutting: what a token is.
+      taps: of the convolutions, (3, 3) or (3, 3, 3).
+      bias_of: how many tokens of a group lie along (H, W) or (T, H, W), for a relative position bias; None for none.
+      heads: of the bias.
+      cosine: which similarity.
+      dtype: of the computation; similarity, softmax and bias are float32.
     """
 
-    def __init__(self, inputs: int, outputs: int, heads: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
-        if outputs % heads:
-            raise ValueError(f"{heads} heads do not divide {outputs} channels: choose a divisor of {outputs}")
-        self.heads = heads
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        cutting: tokens.Tokens,
+        *,
+        taps: tuple[int, ...] = (3, 3),
+        bias_of: tuple[int, ...] | None = None,
+        heads: int = 1,
+        cosine: bool = True,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.cutting, self.bias_of, self.cosine = cutting, bias_of, cosine
         # one convolution for queries, keys and values: a third of the launches, one read of the input
-        self.project_in = Conv(inputs, 3 * outputs, dtype=dtype, rngs=rngs)
-        self.project_out = Conv(outputs, outputs, dtype=dtype, rngs=rngs)
+        self.project_in = Conv(inputs, 3 * outputs, taps, dtype=dtype, rngs=rngs)
+        self.project_out = Conv(outputs, outputs, taps, dtype=dtype, rngs=rngs)
+        self.bias_table = None if bias_of is None else nnx.Param(_bias_table(bias_of, heads, rngs))
 
     def __call__(self, x: Array) -> Array:
         """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`."""
-        b, t, h, w, _ = x.shape
-        split = lambda v: v.reshape(b, t, h * w, self.heads, -1)
-        q, k, v = (split(part) for part in jnp.split(self.project_in(x), 3, axis=-1))
-        attention = jax.nn.softmax(cosine_similarity(q, k))  # [B, heads, T, T]
-        mixed = jnp.einsum("bnts,bspnc->btpnc", attention.astype(v.dtype), v)
-        return self.project_out(mixed.reshape(b, t, h, w, -1))
+        parts = jnp.split(self.project_in(x), 3, axis=-1)
+        q, k, v = (self.cutting.cut(part) for part in parts)
+        bias = None
+        if self.bias_table is not None and self.bias_of is not None:
+            bias = jnp.moveaxis(self.bias_table[...][tokens.position_index(self.bias_of)], -1, 0)  # [heads, N, N]
+        mixed = attend(q, k, v, cosine=self.cosine, mask=self.cutting.mask(parts[0].shape), bias=bias)
+        return self.project_out(self.cutting.join(mixed, parts[0].shape))
+
+
+def _bias_table(counts: tuple[int, ...], heads: int, rngs: nnx.Rngs) -> Array:
+    """An entry for each relative position of two tokens, `[prod(2 n - 1), heads]`: normal, SD 0.02, cut off at 2."""
+    shape = (math.prod(2 * n - 1 for n in counts), heads)
+    return BIAS_SD * jax.random.truncated_normal(rngs.params(), -2 / BIAS_SD, 2 / BIAS_SD, shape)
+
+
+def make_attention(
+    kind: str,
+    inputs: int,
+    outputs: int,
+    size: tuple[int, int, int],
+    grid: windows.Grid,
+    settings: ModelSettings,
+    *,
+    dtype: DTypeLike = jnp.float32,
+    rngs: nnx.Rngs,
+) -> Attention:
+    """The attention of a cell of this kind for series of `size` (T, H, W), cut as `grid` says.
+
+    Raises:
+      ValueError: if windows do not fill the image, or heads do not divide a token.
+    """
+    frames, *image = size
+    height, width = image
+    heads = settings.window_heads if kind in WINDOW_KINDS else settings.heads
+    taps = (3, 3, 3) if kind in ("V3", "S3", "Sh") and frames > 1 else (3, 3)
+    cutting, bias_of = cut_of(kind, heads, frames, (height, width), grid, settings.window[0])
+    try:
+        jax.eval_shape(cutting.cut, jax.ShapeDtypeStruct((1, *size, outputs), dtype))
+    except ValueError as error:
+        field = "model.window_heads" if kind in WINDOW_KINDS else "model.heads"
+        raise ValueError(f"{kind} cells of {outputs} channels with {field} {heads}: {error}") from error
+    return Attention(
+        inputs,
+        outputs,
+        cutting,
+        taps=taps,
+        bias_of=bias_of if settings.relative_bias else None,
+        heads=heads,
+        cosine=settings.cosine,
+        dtype=dtype,
+        rngs=rngs,
+    )
+
+
+def cut_of(
+    kind: str, heads: int, frames: int, image: windows.Size, grid: windows.Grid, window_frames: int
+) -> tuple[tokens.Tokens, tuple[int, ...] | None]:
+    """What the tokens of a kind are, and along how many of them a relative position bias runs; None where it has none."""
+    every_frame = (None, 1, 1)  # is a window of its own
+    patches_of = lambda *axes, across=False: tokens.Patches(heads, axes, across)
+    match kind:
+        case "T1":
+            return tokens.Frames(heads), None
+        case "S3" | "Sh":
+            return tokens.ShiftedWindows(heads, (window_frames, *grid.window), kind == "Sh"), None
+        case "L1":  # another size has more windows of the same size
+            _, patches, pixels = windows.divide(image, grid)
+            return patches_of(every_frame, *((None, n, p) for n, p in zip(patches, pixels, strict=True))), patches
+        case "G1":  # another size has as many windows, of more patches
+            many, _, pixels = windows.divide(image, grid, finer=True)
+            across = [(n, None, p) for n, p in zip(many, pixels, strict=True)]
+            return patches_of((1, None, 1), *across, across=True), many
+        case "V2" | "V3":  # windows are the patches of one image; another size has as many, larger ones
+            many, _, _ = windows.divide(image, grid)
+            of_image = [(1, n, None) for n in many]
+            if kind == "V2":
+                return patches_of(every_frame, *of_image), many
+            long = max(frames // window_frames, 1)
+            return patches_of((1, long, None), *of_image), (long, *many)
+    raise ValueError(f"{kind} is not a kind of attention")

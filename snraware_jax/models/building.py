@@ -30,7 +30,7 @@ def build(name_or_settings: str | ModelSettings, *, seed: int = 0, dtype: DTypeL
       ValueError: if no network has this name.
     """
     settings = named(name_or_settings) if isinstance(name_or_settings, str) else name_or_settings
-    network = {"hrnet": Denoiser, "stack": Stack}[settings.backbone]
+    network = Stack if settings.backbone == "stack" else Denoiser
     network = partial(network, settings, dtype=dtype, rngs=nnx.Rngs(seed))
     if settings.head == "filter_bank":
         network = partial(FilterBank, network)
@@ -45,8 +45,9 @@ def named(name: str) -> ModelSettings:
     Raises:
       ValueError: listing the names that exist.
     """
-    from snraware_jax.models.table2 import NETWORKS  # here, because table2 is also a program, which counts built networks
+    from snraware_jax.models.table2 import NETWORKS, RELEASED  # here, because table2 is also a program, which counts built networks
 
-    if name not in NETWORKS:
-        raise ValueError(f"no network is called {name!r}: choose one of {', '.join(NETWORKS)}")
-    return NETWORKS[name]
+    known = NETWORKS | RELEASED
+    if name not in known:
+        raise ValueError(f"no network is called {name!r}: choose one of {', '.join(known)}")
+    return known[name]

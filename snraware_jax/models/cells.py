@@ -6,25 +6,38 @@ from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
-from snraware_jax.models.attention import TemporalAttention
+from snraware_jax.models.attention import make_attention
 from snraware_jax.models.layers import Conv, PReLU, make_norm, split_key, stochastic_depth
 from snraware_jax.models.settings import ModelSettings
+from snraware_jax.models.windows import Grid
+
+Size = tuple[int, int, int]
+CONVOLUTIONS = {"C2": (3, 3), "C3": (3, 3, 3)}  # taps
 
 
 class ConvolutionModule(nnx.Module):
-    """The layer of C2 and C3 cells: y = x + PReLU(norm(conv(x))), the convolution without bias."""
+    """The layer of C2 and C3 cells: y = PReLU(norm(conv(x))), the convolution without bias, and + x where channels agree."""
 
     def __init__(
-        self, shape: tuple[int, int, int], taps: tuple[int, ...], norm: str, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
+        self,
+        inputs: int,
+        outputs: int,
+        taps: tuple[int, ...],
+        norm: str,
+        size: Size,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
     ):
-        channels = shape[-1]
-        self.conv = Conv(channels, channels, taps, bias=False, dtype=dtype, rngs=rngs)
-        self.norm = make_norm(norm, shape)
+        self.skip = inputs == outputs
+        self.conv = Conv(inputs, outputs, taps, bias=False, dtype=dtype, rngs=rngs)
+        self.norm = make_norm(norm, (*size[1:], outputs))
         self.activation = PReLU()
 
     def __call__(self, x: Array) -> Array:
-        """`[B, T, H, W, C]` -> the same."""
-        return x + self.activation(self.norm(self.conv(x)))
+        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`."""
+        y = self.activation(self.norm(self.conv(x)))
+        return x + y if self.skip else y
 
 
 class Mixer(nnx.Module):
@@ -41,50 +54,81 @@ class Mixer(nnx.Module):
 
 
 class Cell(nnx.Module):
-    """u = x + layer(norm(x)), y = u + mixer(norm(u)), for frames of `shape` (H, W, C).
+    """u = P(x) + layer(norm(x)), y = u + mixer(norm(u)); P is the identity where channels agree, else a 3x3 convolution.
 
     Without a mixer y = u; its norm is still there, because the parameter counts of the paper's Table 2 include it.
+
+    Args:
+      kind: one of `settings.CELLS`.
+      inputs, outputs: channels.
+      size: T, H, W that the cell is built for.
+      grid: of attention, in pixels of this size.
+      settings: of the whole network.
+      dtype: of the computation.
     """
 
     def __init__(
         self,
         kind: str,
-        shape: tuple[int, int, int],
+        inputs: int,
+        outputs: int,
+        size: Size,
+        grid: Grid,
         settings: ModelSettings,
         *,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        channels = shape[-1]
         self.stochastic_depth = settings.stochastic_depth
-        self.layer_norm = make_norm(settings.norm, shape)
-        if kind == "T1":
-            self.layer = TemporalAttention(channels, channels, settings.heads, dtype=dtype, rngs=rngs)
+        self.project = Conv(inputs, outputs, dtype=dtype, rngs=rngs) if inputs != outputs else None
+        self.layer_norm = make_norm(settings.norm, (*size[1:], inputs))
+        if kind in CONVOLUTIONS:
+            self.layer = ConvolutionModule(inputs, outputs, CONVOLUTIONS[kind], settings.norm, size, dtype=dtype, rngs=rngs)
         else:
-            taps = {"C2": (3, 3), "C3": (3, 3, 3)}[kind]
-            self.layer = ConvolutionModule(shape, taps, settings.norm, dtype=dtype, rngs=rngs)
-        self.mixer_norm = make_norm(settings.norm, shape)
-        self.mixer = Mixer(channels, settings.mixer_ratio, dtype=dtype, rngs=rngs) if settings.mixer_ratio else None
+            self.layer = make_attention(kind, inputs, outputs, size, grid, settings, dtype=dtype, rngs=rngs)
+        self.mixer_norm = make_norm(settings.norm, (*size[1:], outputs))
+        self.mixer = Mixer(outputs, settings.mixer_ratio, dtype=dtype, rngs=rngs) if settings.mixer_ratio else None
 
     def __call__(self, x: Array, key: Array | None = None) -> Array:
-        """`[B, T, H, W, C]` -> the same; `key` draws what stochastic depth drops, None drops nothing."""
+        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`; `key` draws what stochastic depth drops, None drops nothing."""
         layer_key, mixer_key = split_key(key, 2)
-        u = x + stochastic_depth(self.layer(self.layer_norm(x)), self.stochastic_depth, layer_key)
+        skip = x if self.project is None else self.project(x)
+        u = skip + stochastic_depth(self.layer(self.layer_norm(x)), self.stochastic_depth, layer_key)
         if self.mixer is None:
             return u
         return u + stochastic_depth(self.mixer(self.mixer_norm(u)), self.stochastic_depth, mixer_key)
 
 
 class Block(nnx.Module):
-    """The cells of one level in sequence."""
+    """The cells of one level in sequence, the first of which changes the number of channels.
 
-    def __init__(self, level: int, settings: ModelSettings, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
-        shape = settings.shape_of_level(level)
+    Args:
+      level: whose cells and size they have.
+      inputs, outputs: channels.
+      grid: of attention at this level.
+      settings: of the whole network.
+      dtype: of the computation.
+    """
+
+    def __init__(
+        self,
+        level: int,
+        inputs: int,
+        outputs: int,
+        grid: Grid,
+        settings: ModelSettings,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
         self.remat = settings.remat
-        self.cells = nnx.List([Cell(kind, shape, settings, dtype=dtype, rngs=rngs) for kind in settings.cells_of_level(level)])
+        self.cells = nnx.List()
+        for kind in settings.cells_of_level(level):
+            self.cells.append(Cell(kind, inputs, outputs, settings.size_of_level(level), grid, settings, dtype=dtype, rngs=rngs))
+            inputs = outputs
 
     def __call__(self, x: Array, key: Array | None = None) -> Array:
-        """`[B, T, H, W, C]` -> the same."""
+        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`."""
         for cell, cell_key in zip(self.cells, split_key(key, len(self.cells)), strict=True):
             x = _again_in_gradient(cell, x, cell_key) if self.remat else cell(x, cell_key)
         return x

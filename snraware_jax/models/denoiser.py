@@ -5,7 +5,7 @@ from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
-from snraware_jax.models.backbones import HRNet
+from snraware_jax.models.backbones import HRNet, UNet
 from snraware_jax.models.layers import Conv
 from snraware_jax.models.settings import ModelSettings
 
@@ -22,13 +22,13 @@ class Denoiser(nnx.Module):
         self, settings: ModelSettings, inputs: int = 3, outputs: int = 2, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
     ):
         self.pre = Conv(inputs, settings.channels, dtype=dtype, rngs=rngs)
-        self.backbone = HRNet(settings, dtype=dtype, rngs=rngs)
+        self.backbone = {"hrnet": HRNet, "unet": UNet}[settings.backbone](settings, dtype=dtype, rngs=rngs)
         self.post = Conv(self.backbone.out_channels, outputs, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array, key: Array | None = None) -> Array:
         """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]` float32; `key` None is inference.
 
-        H and W are multiples of 2^(levels - 1), and those of `patch` where the norm is "layer".
+        H and W are multiples of `settings.step`, and those of `patch` where the norm is "layer".
         """
         features = self.pre(x)
         b = self.backbone(features, key)

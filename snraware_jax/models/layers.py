@@ -94,9 +94,21 @@ class LayerNorm(nnx.Module):
         if x.shape[-3:] != self.shape:
             raise ValueError(
                 f"H, W, C are {x.shape[-3:]} but this layer norm was built for {self.shape}: "
-                "use tiles of the patch that the network was built for, or norm='instance2d'"
+                "use tiles of the patch that the network was built for, or norm='channel'"
             )
         return (standardise(x, (-3, -2, -1)) * self.weight[...] + self.bias[...]).astype(x.dtype)
+
+
+class ChannelNorm(nnx.Module):
+    """Standardises the channels of every voxel, then scales and shifts each channel. Not the paper's norm; takes any size."""
+
+    def __init__(self, channels: int):
+        self.weight = nnx.Param(jnp.ones((channels,), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros((channels,), jnp.float32))
+
+    def __call__(self, x: Array) -> Array:
+        """`[B, T, H, W, C]` -> the same, in the dtype of `x`."""
+        return (standardise(x, (-1,)) * self.weight[...] + self.bias[...]).astype(x.dtype)
 
 
 def instance_norm(x: Array) -> Array:
@@ -110,8 +122,13 @@ def identity(x: Array) -> Array:
 
 
 def make_norm(kind: str, shape: tuple[int, int, int]) -> Callable[[Array], Array]:
-    """The norm called "layer", "instance2d" or "none", for frames of `shape` (H, W, C)."""
-    return LayerNorm(shape) if kind == "layer" else {"instance2d": instance_norm, "none": identity}[kind]
+    """The norm called "layer", "channel", "instance2d" or "none", for frames of `shape` (H, W, C)."""
+    match kind:
+        case "layer":
+            return LayerNorm(shape)
+        case "channel":
+            return ChannelNorm(shape[-1])
+    return {"instance2d": instance_norm, "none": identity}[kind]
 
 
 class PReLU(nnx.Module):

@@ -5,11 +5,17 @@ from dataclasses import dataclass
 
 CELLS = {
     "T1": "attention between frames (CNNT)",
+    "L1": "attention between the patches of a window of a frame",
+    "G1": "attention between patches at one place of all windows of a frame",
+    "V2": "attention between the windows of a frame (ViT)",
+    "V3": "attention between windows of frames (3-D ViT)",
+    "S3": "attention between the voxels of a window (3-D Swin)",
+    "Sh": "the same, windows shifted by half",
     "C3": "3-D convolution",
     "C2": "2-D convolution",
 }
-BACKBONES = ("hrnet", "stack")
-NORMS = ("layer", "instance2d", "none")
+BACKBONES = ("hrnet", "unet", "stack")
+NORMS = ("layer", "channel", "instance2d", "none")
 HEADS = ("none", "filter_bank")
 INPUTS = ("complex_g", "complex", "magnitude_g", "magnitude")
 
@@ -19,14 +25,21 @@ class ModelSettings:
     """A network; the defaults are the paper's HRNet with CNNT cells (Table 2, 27.5 M parameters).
 
     Attributes:
-      backbone: "hrnet", or "stack", a small network at half resolution of which only `channels` and `head` are free.
-      cells: the cells of every block in order, each a letter and a digit ("T1T1T1"); "T1T1,C3" gives one string per level,
-        the last of which serves the remaining levels.
+      backbone: "hrnet", "unet", or "stack", a small network at half resolution of which only `channels` and `head` are free.
+      cells: the cells of every block in order, two characters each ("T1T1T1"); "T1T1,C3" gives one string per level, the last of
+        which serves the remaining levels (and the bridge of a UNet, which is one level deeper).
       channels: at full resolution, doubled with each level.
-      levels: resolutions, each half of the one before.
-      heads: of the attention, a divisor of `channels`.
+      levels: resolutions, each half of the one before: 2 to 5 for an HRNet (1 is a plain stack of cells), 1 to 5 for a UNet.
+      heads: of the attention in T1, L1 and G1 cells; in T1 a divisor of `channels`.
+      window_heads: of the attention in V2, V3, S3 and Sh cells.
+      window: T, H, W of the windows that L1, G1, V2, V3, S3 and Sh cells cut images into at level 0.
+      window_patch: H, W of the patches that L1 and G1 cells cut windows into.
+      relative_bias: whether L1, G1, V2 and V3 cells learn a bias for each relative position of two tokens.
+      cosine: whether tokens are compared by the cosine of their angle (paper), or by their product over sqrt(length).
+      gates: whether a UNet weights what its skips carry.
       mixer_ratio: widening inside the two convolutions that end a cell; 0 leaves the mixer out.
-      norm: "layer" (ties the network to H, W of `patch`), "instance2d" or "none".
+      norm: "layer" (paper; ties the network to H, W of `patch`), "channel" (over the channels of each voxel; not the paper's, any
+        size), "instance2d" or "none".
       patch: T, H, W that the network is built for; a layer norm needs H, W.
       stochastic_depth: probability with which training skips a cell's attention or mixer for one sample.
       remat: compute the inside of cells again in the gradient instead of keeping it.
@@ -43,6 +56,12 @@ class ModelSettings:
     channels: int = 64
     levels: int = 2
     heads: int = 64
+    window_heads: int = 8
+    window: tuple[int, int, int] = (16, 8, 8)
+    window_patch: tuple[int, int] = (4, 4)
+    relative_bias: bool = False
+    cosine: bool = True
+    gates: bool = False
     mixer_ratio: float = 4.0
     norm: str = "layer"
     patch: tuple[int, int, int] = (16, 64, 64)
@@ -57,29 +76,39 @@ class ModelSettings:
                 raise ValueError(f"model.{field} is {getattr(self, field)!r}: choose one of {', '.join(choices)}")
         if self.channels < 1:
             raise ValueError(f"model.channels is {self.channels}: give 1 or more")
-        if self.backbone == "hrnet":
-            self._check_hrnet()
+        if self.backbone != "stack":
+            self._check_levels()
 
-    def _check_hrnet(self) -> None:
-        if self.levels < 1:
-            raise ValueError(f"model.levels is {self.levels}: give 1 or more")
+    def _check_levels(self) -> None:
+        if not 1 <= self.levels <= 5:
+            raise ValueError(f"model.levels is {self.levels}: give 1 to 5")
+        for field, count in (("window", 3), ("window_patch", 2), ("heads", 1), ("window_heads", 1)):
+            value = getattr(self, field)
+            numbers = (value,) if isinstance(value, int) else tuple(value)
+            if len(numbers) != count or min(numbers) < 1:
+                raise ValueError(f"model.{field} is {value}: give {count} whole number(s) of 1 or more")
         if not 0 <= self.stochastic_depth < 1:
             raise ValueError(f"model.stochastic_depth is {self.stochastic_depth}: give a probability in [0, 1)")
         if self.mixer_ratio and self.mixer_ratio * self.channels < 1:
             raise ValueError(f"model.mixer_ratio is {self.mixer_ratio}: give at least 1 / channels, or 0 for no mixer")
         cells = [cell for level in range(self.levels) for cell in self.cells_of_level(level)]
-        if "T1" in cells and (self.heads < 1 or self.channels % self.heads):
+        if "T1" in cells and self.channels % self.heads:
             raise ValueError(f"model.heads {self.heads} does not divide the {self.channels} channels: choose a divisor")
-        step = 2 ** (self.levels - 1)
-        if any(size % step or size < 2 * step for size in self.patch[1:]):
+        if any(size % self.step or size < 2 * self.step for size in self.patch[1:]):
             raise ValueError(
-                f"model.patch {self.patch}: {self.levels} levels need H and W in multiples of {step}, at least {2 * step}"
+                f"model.patch {self.patch}: {self.levels} levels of a {self.backbone} need H and W in multiples of {self.step}, "
+                f"at least {2 * self.step}"
             )
 
     @property
     def magnitude(self) -> bool:
         """Whether it sees magnitudes, without phase."""
         return self.input.startswith("magnitude")
+
+    @property
+    def step(self) -> int:
+        """H and W of whatever the network is given are multiples of this; a UNet halves once more than an HRNet, for its bridge."""
+        return {"hrnet": 2 ** (self.levels - 1), "unet": 2**self.levels, "stack": 1}[self.backbone]
 
     def cells_of_level(self, level: int) -> list[str]:
         """The cells of the blocks at `level`: "T1T1,C3" -> ["T1", "T1"] at level 0, ["C3"] from level 1 on."""
@@ -91,6 +120,7 @@ class ModelSettings:
             raise ValueError(f"model.cells {self.cells!r}: {(unknown or ['nothing'])[0]} is not a cell; these exist: {exist}")
         return cells
 
-    def shape_of_level(self, level: int) -> tuple[int, int, int]:
-        """H, W, channels at `level`."""
-        return self.patch[1] >> level, self.patch[2] >> level, self.channels << level
+    def size_of_level(self, level: int) -> tuple[int, int, int]:
+        """T, H, W at `level`."""
+        frames, height, width = self.patch
+        return frames, height >> level, width >> level

@@ -4,17 +4,30 @@ python -m snraware_jax.models.table2     prints name,parameters of each
 """
 
 import math
+from dataclasses import replace
 
 import jax
 from flax import nnx
 
 from snraware_jax.models import ModelSettings, build
 
+CNNT = ModelSettings()
+NO_MIXER = ModelSettings(mixer_ratio=0.0)
+CELLS = {
+    "cnnt_large": replace(CNNT, cells="T1" * 6),
+    "cnnt": replace(CNNT, cells="T1" * 3),
+    "swin3d": replace(NO_MIXER, cells="S3Sh" * 3),
+    "vit3d": replace(NO_MIXER, cells="V3" * 3),
+    "conv3d": replace(NO_MIXER, cells="C3" * 3),
+    "vit2d": replace(NO_MIXER, cells="V2" * 3),
+    "conv2d": replace(NO_MIXER, cells="C2" * 3),
+}
 NETWORKS = {
-    "hrnet_cnnt_large": ModelSettings(cells="T1" * 6),
-    "hrnet_cnnt": ModelSettings(cells="T1" * 3),
-    "hrnet_conv3d": ModelSettings(cells="C3" * 3, mixer_ratio=0.0),
-    "hrnet_conv2d": ModelSettings(cells="C2" * 3, mixer_ratio=0.0),
+    f"{backbone}_{name}": replace(settings, backbone=backbone) for backbone in ("hrnet", "unet") for name, settings in CELLS.items()
+}
+RELEASED = {
+    f"imaging_transformer_{size}": ModelSettings(cells="T1L1G1" * times, relative_bias=True)
+    for size, times in (("small", 1), ("medium", 2), ("large", 4))
 }
 
 
@@ -25,5 +38,5 @@ def parameters(name_or_settings: str | ModelSettings) -> int:
 
 
 if __name__ == "__main__":
-    for name in NETWORKS:
+    for name in NETWORKS | RELEASED:
         print(f"{name},{parameters(name)}")

@@ -116,8 +116,8 @@ def _size_rules(config: ConfigDict) -> Iterator[tuple[str, bool, str]]:
     if config.model.norm == "layer":
         tied = f"a layer norm ties the network to H, W of the patch, --config.evaluation.tile={','.join(map(str, patch))}"
         yield "evaluation.tile", tile[1:] == patch[1:], tied
-    if config.model.backbone == "hrnet":
-        step = 2 ** (config.model.levels - 1)
+    if config.model.backbone in ("hrnet", "unet"):
+        step = 2 ** (config.model.levels - (config.model.backbone == "hrnet"))
         yield "evaluation.tile", all(size % step == 0 for size in tile[1:]), f"give H and W in multiples of {step}"
 
 

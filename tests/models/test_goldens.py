@@ -1,60 +1,37 @@
-"""Layers, cells and the HRNet backbone give the outputs and input gradients of the authors' code for equal weights."""
+"""Layers, attention, cells, backbones and whole networks give the authors' outputs and input gradients for their weights."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
-from snraware_jax.models.attention import TemporalAttention
-from snraware_jax.models.backbones import HRNet
-from snraware_jax.models.cells import Cell, ConvolutionModule
-from snraware_jax.models.layers import Downsample, Upsample, make_norm
-from snraware_jax.models.settings import ModelSettings
-from tests.parity import torch_names
+from snraware_jax.interop import goldens
 
-RNGS = nnx.Rngs(0)
-CELL_SHAPE = (16, 16, 8)
+NAMES = [
+    "norm_layer", "norm_instance2d", "downsample_N1", "downsample_N2", "upsample_N1_linear", "upsample_N2_linear", "unet_gate",
+    "att_temporal_channel_cos", "att_temporal_channel_plain", "att_local_cos", "att_global_cos", "att_vit2d_cos",
+    "att_vit2d_plain_norel", "att_vit3d_plain_norel", "att_conv2d_8to8_layer", "att_conv3d_8to8_layer",
+    "cell_T1_layer", "cell_T1_instance2d", "cell_L1_layer", "cell_G1_instance2d", "cell_V2_instance2d", "cell_V2_cinout_nomix",
+    "cell_V3_cinout_nomix", "cell_C2_instance2d", "cell_C3_layer",
+    "hrnet2_T1_C3_layer", "hrnet2_T1L1G1", "unet1_T1", "unet2_C3_noatt", "unet2_T1L1G1",
+    "model_hrnet_T1L1G1_layer", "model_hrnet_T1L1G1_inst", "model_unet_noatt_T1T1T1_layer",
+]  # fmt: skip
 
-
-def cell(kind, norm):
-    return Cell(kind, CELL_SHAPE, ModelSettings(channels=8, heads=4, mixer_ratio=2.0, norm=norm, patch=(4, 16, 16)), rngs=RNGS)
-
-
-def hrnet(cells):
-    return HRNet(ModelSettings(cells=cells, channels=4, heads=4, mixer_ratio=2.0, patch=(4, 16, 16)), rngs=RNGS)
-
-
-MODULES = {
-    "norm_layer": lambda: make_norm("layer", (8, 8, 6)),
-    "norm_instance2d": lambda: make_norm("instance2d", (8, 8, 6)),
-    "downsample_N1": lambda: Downsample(4, 8, 1, rngs=RNGS),
-    "downsample_N2": lambda: Downsample(4, 16, 2, rngs=RNGS),
-    "upsample_N1_linear": lambda: Upsample(8, 4, 1, rngs=RNGS),
-    "upsample_N2_linear": lambda: Upsample(8, 4, 2, rngs=RNGS),
-    "att_temporal_channel_cos": lambda: TemporalAttention(6, 8, heads=4, rngs=RNGS),
-    "att_conv2d_8to8_layer": lambda: ConvolutionModule(CELL_SHAPE, (3, 3), "layer", rngs=RNGS),
-    "att_conv3d_8to8_layer": lambda: ConvolutionModule(CELL_SHAPE, (3, 3, 3), "layer", rngs=RNGS),
-    "cell_T1_layer": lambda: cell("T1", "layer"),
-    "cell_T1_instance2d": lambda: cell("T1", "instance2d"),
-    "cell_C3_layer": lambda: cell("C3", "layer"),
-    "cell_C2_instance2d": lambda: cell("C2", "instance2d"),
-    "hrnet2_T1_C3_layer": lambda: hrnet("T1,C3"),
-}
+# standard deviations of the golden
+TOLERANCE = 1e-5
+# one PReLU of this golden has an input of 4e-7, whose sign PyTorch's float32 rounded the other way; with that sign the gradients
+# agree to 1e-6, and in float64 the gradient is ours (docs/decisions.md, 31)
+AT_A_KINK = {"model_hrnet_T1L1G1_inst": 5e-3}
 
 
-@pytest.mark.parametrize("name", MODULES)
+def test_every_golden_is_here(shared):
+    assert {path.stem for path in (shared / "goldens" / "models").glob("*.npz")} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_output_and_input_gradient(name, shared):
-    golden = torch_names.read(shared / "goldens" / "models" / f"{name}.npz")
-    module = MODULES[name]()
-    torch_names.load(module, golden.weights)
-
-    @jax.jit
-    def run(x, cotangent):
-        output, pull = jax.vjp(module, x)
-        return output, pull(cotangent)[0]
-
-    output, grad_input = run(jnp.asarray(golden.input), jnp.asarray(golden.cotangent))
-
-    for ours, theirs in ((output, golden.output), (grad_input, golden.grad_input)):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.std(theirs))
+    golden = goldens.read(shared / "goldens" / "models" / f"{name}.npz")
+    output, grad_input = goldens.run(golden)
+    for ours, theirs, tolerance in (
+        (output, golden.output, TOLERANCE),
+        (grad_input, golden.grad_input, AT_A_KINK.get(name, TOLERANCE)),
+    ):
+        np.testing.assert_allclose(ours, np.moveaxis(theirs, -1, 1), rtol=0, atol=tolerance * np.std(theirs))

@@ -1,4 +1,4 @@
-"""Properties of layers that no golden states: initial values, stochastic depth, resampling, attention at zero."""
+"""Properties of layers that no golden states: initial values, norms, stochastic depth, resampling."""
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from snraware_jax.models.attention import TemporalAttention, cosine_similarity
 from snraware_jax.models.layers import (
+    ChannelNorm,
     Conv,
     LayerNorm,
     PReLU,
@@ -35,6 +35,15 @@ def test_prelu_has_one_slope_of_a_quarter():
 def test_layer_norm_refuses_another_size():
     with pytest.raises(ValueError, match="built for"):
         LayerNorm((4, 4, 2))(jnp.zeros((1, 1, 4, 6, 2)))
+
+
+def test_channel_norm_standardises_every_voxel_at_any_size():
+    norm = ChannelNorm(6)
+    for size in ((4, 4), (5, 7)):
+        x = 3 + 2 * jax.random.normal(jax.random.key(0), (1, 2, *size, 6))
+        y = norm(x)
+        np.testing.assert_allclose(np.mean(y, axis=-1), 0, atol=1e-5)
+        np.testing.assert_allclose(np.std(y, axis=-1), 1, atol=1e-3)
 
 
 def test_stochastic_depth_drops_whole_samples_and_keeps_the_mean():
@@ -65,22 +74,3 @@ def test_unshuffle_refuses_odd_sizes():
 def test_doubling_keeps_a_ramp_inside():
     y = double(jnp.arange(6.0)[None], -1)[0]
     np.testing.assert_allclose(y[1:-1], (np.arange(12) - 0.5)[1:-1] / 2, atol=1e-6)
-
-
-def test_attention_is_finite_where_the_image_is_zero():
-    attention = TemporalAttention(2, 4, heads=2, rngs=nnx.Rngs(0))
-    attention.project_in.bias[...] = jnp.zeros(12)
-    value, gradient = jax.jit(jax.value_and_grad(lambda x: jnp.sum(attention(x))))(jnp.zeros((1, 3, 4, 4, 2)))
-    assert np.isfinite(value)
-    assert np.all(np.isfinite(gradient))
-
-
-def test_similarity_does_not_depend_on_scale():
-    q, k = jax.random.normal(jax.random.key(0), (2, 1, 3, 8, 2, 2))
-    np.testing.assert_allclose(cosine_similarity(5 * q, k), cosine_similarity(q, 0.1 * k), atol=1e-6)
-    np.testing.assert_allclose(np.diagonal(cosine_similarity(q, q), axis1=-2, axis2=-1), 1, rtol=1e-6)
-
-
-def test_heads_must_divide_the_channels():
-    with pytest.raises(ValueError, match="do not divide"):
-        TemporalAttention(4, 6, heads=4, rngs=nnx.Rngs(0))

@@ -1,0 +1,113 @@
+"""Checkpoints of PyTorch are read without it, and cannot make anything run. The files are made by make_files.py."""
+
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snraware_jax.errors import InputError
+from snraware_jax.interop import torch_files
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="module")
+def expected():
+    with np.load(DATA / "tiny.npz") as file:
+        return dict(file)
+
+
+@pytest.mark.parametrize(("name", "prefix"), [("tiny.pt", ""), ("tiny.pts", ""), ("tiny.safetensors", ""), ("tiny.ckpt.pth", "state_dict.model.")])
+def test_every_format_gives_the_same_tensors(name, prefix, expected):
+    found = torch_files.read(DATA / name)
+    for tensor, values in expected.items():
+        np.testing.assert_array_equal(found[prefix + tensor], values)
+
+
+def test_dtypes_and_views(expected):
+    found = torch_files.read(DATA / "views.pt")
+    weight = expected["pre.conv.weight"]
+    np.testing.assert_array_equal(found["double"], weight)
+    np.testing.assert_allclose(found["half"], weight, rtol=1e-3)
+    np.testing.assert_allclose(found["brain"].astype(np.float32), weight, rtol=1e-2)
+    whole = np.arange(12.0).reshape(3, 4)
+    for name, values in (("whole", whole), ("transposed", whole.T), ("row", whole[1]), ("one", whole[1, 1])):
+        np.testing.assert_array_equal(found[name], values)
+    assert found["empty"].shape == (0, 3)
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+def archive_of(tmp_path, pickled):
+    path = tmp_path / "evil.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("evil/data.pkl", pickled)
+    return path
+
+
+def test_nothing_in_a_file_is_executed(tmp_path):
+    touched = tmp_path / "touched"
+    path = archive_of(tmp_path, pickle.dumps({"pre.conv.weight": Evil(touched)}, protocol=2))
+    pickle.loads(pickle.dumps(Evil(touched)))
+    assert touched.exists()  # it would have worked
+    touched.unlink()
+    with pytest.raises(InputError, match="no tensors"):
+        torch_files.read(path)
+    assert not touched.exists()
+
+
+def test_tensors_do_not_reach_beyond_their_storage(tmp_path):
+    """A size of a million in a file whose storage has ten numbers."""
+    with zipfile.ZipFile(DATA / "views.pt") as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    path = tmp_path / "short.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content[:8] if "/data/" in name else content)
+    with pytest.raises(InputError, match="beyond its"):
+        torch_files.read(path)
+
+
+def test_broken_and_old_files_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        torch_files.read(tmp_path / "nothing.pt")
+    with pytest.raises(InputError, match="save it again"):
+        torch_files.read(DATA / "legacy.pt")
+    whole = (DATA / "tiny.pt").read_bytes()
+    for name, content in (("cut.pt", whole[: len(whole) // 2]), ("text.pt", b"hello"), ("cut.safetensors", b"\x10" * 50)):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError):
+            torch_files.read(tmp_path / name)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x/other", b"")
+    (tmp_path / "other.pt").write_bytes(buffer.getvalue())
+    with pytest.raises(InputError, match=r"no data\.pkl"):
+        torch_files.read(tmp_path / "other.pt")
+
+
+def test_every_damaged_byte_is_refused_or_harmless(tmp_path):
+    """200 files with one flipped byte: tensors, or a message, never another exception."""
+    whole = bytearray((DATA / "tiny.pt").read_bytes())
+    rng = np.random.default_rng(0)
+    refused = 0
+    for at in rng.integers(0, len(whole), 200):
+        damaged = whole.copy()
+        damaged[at] ^= 1 << int(rng.integers(8))
+        path = tmp_path / "damaged.pt"
+        path.write_bytes(damaged)
+        try:
+            torch_files.read(path)
+        except InputError:
+            refused += 1
+    assert refused > 50
