@@ -63,7 +63,9 @@ def load(path: str | Path) -> Bundle:
         with zipfile.ZipFile(path) as archive:
             description, parameters = json.loads(archive.read(DESCRIPTION)), archive.read(PARAMETERS)
         if description["format"] > FORMAT:
-            raise InputError(f"{path}: a bundle of format {description['format']}, newer than this version reads ({FORMAT}): update")
+            raise InputError(
+                f"{path}: a bundle of format {description['format']}, newer than this version reads ({FORMAT}): update"
+            )
         if hashlib.sha256(parameters).hexdigest() != description["sha256"]:
             raise InputError(f"{path}: its parameters are damaged (their digest differs); get the file again")
         tensors = safetensors.load(parameters)

@@ -68,7 +68,9 @@ def read(path: Path) -> Golden:
             weights = {name.removeprefix("sd/").removeprefix("g."): file[name] for name in file.files if name.startswith("sd/")}
             return Golden(json.loads(str(file["meta"]))["name"], json.loads(str(file["config"])), weights, *arrays)
     except (OSError, KeyError, ValueError, IndexError) as error:
-        raise InputError(f"{path}: not a golden ({error}); its arrays are sd/NAME, input, output, cotangent, grad_input") from error
+        raise InputError(
+            f"{path}: not a golden ({error}); its arrays are sd/NAME, input, output, cotangent, grad_input"
+        ) from error
 
 
 def run(golden: Golden) -> tuple[np.ndarray, np.ndarray]:

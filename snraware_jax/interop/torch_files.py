@@ -49,7 +49,9 @@ def read(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: not a checkpoint of PyTorch 1.6 or later; load it there once and save it again with torch.save")
+        raise InputError(
+            f"{path}: not a checkpoint of PyTorch 1.6 or later; load it there once and save it again with torch.save"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             found = dict(_tensors(_Unpickler(archive).load()))
@@ -110,7 +112,7 @@ class _Unpickler(pickle.Unpickler):
                 return _strided
             case ("torch._utils", "_rebuild_parameter") | ("torch.jit._pickle", _):  # TorchScript tags lists with their types
                 return _first
-            case ("torch" | "torch.storage"), _ if name in DTYPES:
+            case (("torch" | "torch.storage"), _) if name in DTYPES:
                 return name
         return _Inert
 

@@ -82,7 +82,10 @@ def entries(module: object, name: str = "") -> Iterator[Entry]:
         case layers.LayerNorm():
             for parameter, part in ((module.weight, "weight"), (module.bias, "bias")):  # [C, H, W] and [H, W, C]
                 yield _entry(
-                    parameter, at(f"ln.{part}"), lambda w: np.moveaxis(w, 0, -1), lambda w: np.ascontiguousarray(np.moveaxis(w, -1, 0))
+                    parameter,
+                    at(f"ln.{part}"),
+                    lambda w: np.moveaxis(w, 0, -1),
+                    lambda w: np.ascontiguousarray(np.moveaxis(w, -1, 0)),
                 )
         case layers.PReLU():
             yield _entry(module.slope, at("weight"), lambda w: w.reshape(()), lambda w: w.reshape(1))
@@ -187,4 +190,3 @@ def _entry(
 def _some(what: str, names: set[str]) -> str:
     listed = ", ".join(sorted(names)[:3])
     return f"{len(names)} tensors are {what} ({listed}{', ...' if len(names) > 3 else ''}); " if names else ""
-

@@ -69,14 +69,18 @@ def named_as_network(tensors: Mapping[str, np.ndarray], path: Path) -> dict[str,
     prefixes = [name.removesuffix(first) for name in tensors if name == first or name.endswith(f".{first}")]
     if len(prefixes) != 1:
         some = ", ".join(sorted(tensors)[:3]) or "none"
-        raise InputError(f"{path}: {len(prefixes)} tensors called {first}, where a network of the authors has one; names here are {some}")
+        raise InputError(
+            f"{path}: {len(prefixes)} tensors called {first}, where a network of the authors has one; names here are {some}"
+        )
     return {name.removeprefix(prefixes[0]): tensor for name, tensor in tensors.items() if name.startswith(prefixes[0])}
 
 
 def _beside(weights: Path) -> Path:
     found = [path for suffix in CONFIG_SUFFIXES if (path := weights.with_suffix(suffix)).is_file()]
     if not found:
-        raise InputError(f"{weights}: no {weights.stem}.yaml beside it says what network these weights are of; give --config=FILE.yaml")
+        raise InputError(
+            f"{weights}: no {weights.stem}.yaml beside it says what network these weights are of; give --config=FILE.yaml"
+        )
     return found[0]
 
 
@@ -93,7 +97,8 @@ def _patch(config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> tupl
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a golden; returns the exit code: 0, or 2 for bad input."""
     parser = argparse.ArgumentParser(
-        prog="python -m snraware_jax.interop.torch_weights", description="Runs the weights of a golden: output, gradient of the input."
+        prog="python -m snraware_jax.interop.torch_weights",
+        description="Runs the weights of a golden: output, gradient of the input.",
     )
     parser.add_argument("--golden", type=Path, required=True, metavar="FILE.npz", help="weights, input and cotangent")
     parser.add_argument("--output", type=Path, required=True, metavar="OUT.npz", help="gets output and grad_input")

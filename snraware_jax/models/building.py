@@ -45,7 +45,10 @@ def named(name: str) -> ModelSettings:
     Raises:
       ValueError: listing the names that exist.
     """
-    from snraware_jax.models.table2 import NETWORKS, RELEASED  # here, because table2 is also a program, which counts built networks
+    from snraware_jax.models.table2 import (
+        NETWORKS,
+        RELEASED,
+    )  # here, because table2 is also a program, which counts built networks
 
     known = NETWORKS | RELEASED
     if name not in known:

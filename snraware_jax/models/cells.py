@@ -124,7 +124,9 @@ class Block(nnx.Module):
         self.remat = settings.remat
         self.cells = nnx.List()
         for kind in settings.cells_of_level(level):
-            self.cells.append(Cell(kind, inputs, outputs, settings.size_of_level(level), grid, settings, dtype=dtype, rngs=rngs))
+            self.cells.append(
+                Cell(kind, inputs, outputs, settings.size_of_level(level), grid, settings, dtype=dtype, rngs=rngs)
+            )
             inputs = outputs
 
     def __call__(self, x: Array, key: Array | None = None) -> Array:

@@ -91,7 +91,7 @@ class ModelSettings:
             raise ValueError(f"model.stochastic_depth is {self.stochastic_depth}: give a probability in [0, 1)")
         if self.mixer_ratio and self.mixer_ratio * self.channels < 1:
             raise ValueError(f"model.mixer_ratio is {self.mixer_ratio}: give at least 1 / channels, or 0 for no mixer")
-        cells = [cell for level in range(self.levels) for cell in self.cells_of_level(level)]
+        cells = [cell for level in range(self.levels + 1) for cell in self.cells_of_level(level)]  # a UNet's bridge is the last
         if "T1" in cells and self.channels % self.heads:
             raise ValueError(f"model.heads {self.heads} does not divide the {self.channels} channels: choose a divisor")
         if any(size % self.step or size < 2 * self.step for size in self.patch[1:]):

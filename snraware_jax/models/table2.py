@@ -23,7 +23,9 @@ CELLS = {
     "conv2d": replace(NO_MIXER, cells="C2" * 3),
 }
 NETWORKS = {
-    f"{backbone}_{name}": replace(settings, backbone=backbone) for backbone in ("hrnet", "unet") for name, settings in CELLS.items()
+    f"{backbone}_{name}": replace(settings, backbone=backbone)
+    for backbone in ("hrnet", "unet")
+    for name, settings in CELLS.items()
 }
 RELEASED = {
     f"imaging_transformer_{size}": ModelSettings(cells="T1L1G1" * times, relative_bias=True)

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from flax import nnx
 from ml_collections import ConfigDict
 
 from data_pipeline.patches import PRESETS
+from snraware_jax import models
 from snraware_jax.errors import InputError
 from snraware_jax.formats.atomic import replacing
 from snraware_jax.models import ModelSettings
@@ -56,7 +58,8 @@ def validate(config: ConfigDict, devices: int) -> None:
             raise InputError(f"{name} is {_field(config, name)!r}: {fix}")
     try:
         noise_settings(config)
-        model_settings(config)
+        settings = model_settings(config)
+        nnx.eval_shape(lambda: models.build(settings))  # windows and heads fit at every level
     except (ValueError, TypeError) as error:
         raise InputError(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""Writes tests/interop/data: one small network in every format of PyTorch. Needs torch 2.13 and safetensors, and no part of this project.
+"""Writes tests/interop/data, a small network in every format of PyTorch by torch 2.13 and safetensors, without this project.
 
 python tests/interop/make_files.py
 """
@@ -76,13 +76,20 @@ def main() -> None:
     # as a trainer writes it: the network is one part, beside it objects of other packages
     optimizer = {"state": {0: {"step": 3, "mean": torch.ones(2)}}, "param_groups": [{"lr": 1e-5}]}
     parts = {"state_dict": {f"model.{name}": tensor for name, tensor in tensors.items()}, "optimizer_states": [optimizer]}
-    torch.save(parts | {"hyper_parameters": argparse.Namespace(path=Path("x"), pattern=re.compile("x"))}, FOLDER / "tiny.ckpt.pth")
+    torch.save(
+        parts | {"hyper_parameters": argparse.Namespace(path=Path("x"), pattern=re.compile("x"))}, FOLDER / "tiny.ckpt.pth"
+    )
 
     # views of one storage, in other dtypes, transposed
     weight = tensors["pre.conv.weight"]
     other = {"half": weight.half(), "brain": weight.bfloat16(), "double": weight.double()}
     together = torch.arange(12, dtype=torch.float32)
-    views = {"whole": together.reshape(3, 4), "transposed": together.reshape(3, 4).T, "row": together.reshape(3, 4)[1], "one": together[5]}
+    views = {
+        "whole": together.reshape(3, 4),
+        "transposed": together.reshape(3, 4).T,
+        "row": together.reshape(3, 4)[1],
+        "one": together[5],
+    }
     torch.save(other | views | {"empty": torch.zeros(0, 3)}, FOLDER / "views.pt")
 
     holder = Holder()

@@ -21,7 +21,9 @@ def expected():
         return dict(file)
 
 
-@pytest.mark.parametrize(("name", "prefix"), [("tiny.pt", ""), ("tiny.pts", ""), ("tiny.safetensors", ""), ("tiny.ckpt.pth", "state_dict.model.")])
+@pytest.mark.parametrize(
+    ("name", "prefix"), [("tiny.pt", ""), ("tiny.pts", ""), ("tiny.safetensors", ""), ("tiny.ckpt.pth", "state_dict.model.")]
+)
 def test_every_format_gives_the_same_tensors(name, prefix, expected):
     found = torch_files.read(DATA / name)
     for tensor, values in expected.items():

@@ -15,14 +15,18 @@ from snraware_jax.models import ModelSettings, build
 DATA = Path(__file__).parent / "data"
 NETWORKS = {
     "hrnet": ModelSettings(cells="T1L1,C3V2", channels=4, heads=2, window_heads=4, relative_bias=True, patch=(4, 16, 16)),
-    "unet": ModelSettings(backbone="unet", cells="C2,V3", channels=4, window_heads=4, gates=True, mixer_ratio=0.0, patch=(4, 16, 16)),
+    "unet": ModelSettings(
+        backbone="unet", cells="C2,V3", channels=4, window_heads=4, gates=True, mixer_ratio=0.0, patch=(4, 16, 16)
+    ),
 }
 
 
 @pytest.mark.parametrize("name", ["tiny.pt", "tiny.pts", "tiny.safetensors", "tiny.ckpt.pth"])
 def test_a_checkpoint_with_its_configuration(name):
     settings, network = torch_weights.load(DATA / name, DATA / "tiny.yaml")
-    assert settings == ModelSettings(cells="T1", channels=2, levels=1, heads=2, window=(4, 8, 8), relative_bias=True, mixer_ratio=2.0, patch=(4, 8, 8))
+    assert settings == ModelSettings(
+        cells="T1", channels=2, levels=1, heads=2, window=(4, 8, 8), relative_bias=True, mixer_ratio=2.0, patch=(4, 8, 8)
+    )
     found = torch_names.state_dict(network)
     with np.load(DATA / "tiny.npz") as expected:
         assert found.keys() == set(expected.files)
@@ -43,7 +47,9 @@ def test_tensors_that_are_missing_or_left_over_are_named():
     network = build(NETWORKS["hrnet"])
     weights = torch_names.state_dict(network)
     weights["bk.extra.weight"] = weights.pop("pre.conv.bias")
-    with pytest.raises(InputError, match=r"1 tensors are missing \(pre.conv.bias\); 1 tensors are left over \(bk.extra.weight\)"):
+    with pytest.raises(
+        InputError, match=r"1 tensors are missing \(pre.conv.bias\); 1 tensors are left over \(bk.extra.weight\)"
+    ):
         torch_names.load(network, weights)
 
 
