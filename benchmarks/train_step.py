@@ -1,88 +1,115 @@
-"""Time and memory of the whole train step (noise, network, losses, gradients, optimiser) of a configuration.
+"""Time, memory and arithmetic of training for the networks of Table 2: forward, forward and gradient, the whole step.
 
-    python benchmarks/train_step.py --config=configs/hrnet_cnnt.py --batch_size=1 --steps=1 --json=OUT.json
+    python benchmarks/train_step.py --json OUT.json                                    # all fourteen, the paper's sizes, one patch
+    python benchmarks/train_step.py --configs=configs/hrnet_cnnt.py --parts=gradient --repeats=3
+    python benchmarks/train_step.py --configs=configs/hrnet_cnnt.py:quick --batch_size=8
 
-Prints one JSON line: seconds per step (median), compile seconds, peak resident memory, on what.
+A step is noise, network, losses, gradients and optimiser. Every case is a process of its own, with a compilation of its own. The
+arithmetic is that of products and convolutions, counted in the program, three times the forward's for a gradient; the machine's
+limit is the fastest of some large float32 products. Prints a table; writes one JSON object of one line.
 """
 
+import argparse
 import json
-import os
-import platform
-import resource
-import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from absl import app, flags
-from ml_collections import config_flags
+import flops
+import machine
+import networks
+from tables import number, table
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-CONFIG = config_flags.DEFINE_config_file("config", "configs/hrnet_cnnt.py", "what to train")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "patches in one step")
-STEPS = flags.DEFINE_integer("steps", 3, "timed steps, after one that is not timed (the only one if this is 1)")
-DTYPE = flags.DEFINE_string("dtype", "", "of the computation [the configuration's]")
-JSON = flags.DEFINE_string("json", "", "file that the JSON line is also written to")
+PARTS = {"forward": 1, "gradient": 3, "step": 3}  # and how often each does the forward's arithmetic
 
 
-def main(_: list[str]) -> None:
+def part(config: str, name: str, batch_size: int, dtype: str, remat: bool, repeats: int) -> dict[str, Any]:
+    """Seconds, memory and arithmetic of one part of training with a configuration."""
     import jax
+    import jax.numpy as jnp
     import numpy as np
+    from flax import nnx
 
     from snraware_jax.training import mesh
     from snraware_jax.training.run import assemble
 
-    config = CONFIG.value
-    with config.unlocked():
-        config.batch_size = BATCH_SIZE.value
-        config.model.dtype = DTYPE.value or config.model.dtype
-    run = assemble(config, samples=1000)
-    rng = np.random.default_rng(0)
-    (frames, height, width), margin = config.data.patch, run.noise.g_margin
-    image = 50 * (rng.normal(size=(config.batch_size, frames, height, width, 2)) @ [1, 1j])
-    host_batch = {
-        "image": image.astype(np.complex64),
-        "gmaps": np.ones((config.batch_size, 7, height + 2 * margin, width + 2 * margin), np.float32),
-        "size": np.tile(np.array([30, 192, 144], np.int32), (config.batch_size, 1)),
-        "native_noise": np.ones(config.batch_size, np.float32),
-        "sample_id": np.arange(config.batch_size, dtype=np.int32),
-        "epoch": np.zeros(config.batch_size, np.int32),
-    }
-    batch = mesh.global_batch(host_batch, run.mesh)
+    loaded = networks.load(config, dtype, remat=remat, batch_size=batch_size)
+    run = assemble(loaded, samples=1000)
+    frames, height, width = loaded.data.patch
     state = run.initial_state()
-    started = time.perf_counter()
-    step = jax.jit(run.train_step, donate_argnums=0).lower(state, batch).compile()
-    compile_s = time.perf_counter() - started
-    memory = step.memory_analysis()
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(batch_size, frames, height, width, 3)), jnp.float32)
+    network = lambda params, x: nnx.merge(run.graphdef, params)(x)
+    tflop = PARTS[name] * flops.products(network, state.params, x) / 1e12
 
-    seconds, losses = [], []
-    for _step in range(STEPS.value + (STEPS.value > 1)):
-        started = time.perf_counter()
-        state, figures = step(state, batch)
-        losses.append(float(figures["loss"]))
-        seconds.append(time.perf_counter() - started)
-    result = {
-        "benchmark": "train_step",
-        "command": " ".join(sys.argv),
+    if name == "step":
+        batch = mesh.global_batch(networks.batch(loaded, run.noise.g_margin), run.mesh)
+        program, arguments = run.train_step, (state, batch)
+    elif name == "gradient":
+        program, arguments = jax.grad(lambda params, x: jnp.sum(network(params, x) ** 2), argnums=(0, 1)), (state.params, x)
+    else:
+        program, arguments = network, (state.params, x)
+    started = time.perf_counter()
+    compiled = jax.jit(program).lower(*arguments).compile()
+    compile_s = time.perf_counter() - started
+    memory = compiled.memory_analysis()
+    call = lambda: jax.block_until_ready(compiled(*arguments))
+    if repeats > 1:
+        call()
+    seconds = machine.timed(call, repeats)
+    return seconds | {
         "parameters": run.parameters,
-        "batch": [config.batch_size, frames, height, width],
-        "dtype": config.model.dtype,
-        "remat": config.model.remat,
-        "step_s": round(statistics.median(seconds[STEPS.value > 1 :]), 4),
-        "compile_s": round(compile_s, 1),
-        "peak_rss_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-        "temporary_gb": round(memory.temp_size_in_bytes / 2**30, 2) if memory else None,
-        "losses": losses,
-        "device": jax.devices()[0].device_kind,
-        "cores": os.cpu_count(),
-        "jax": jax.__version__,
-        "python": platform.python_version(),
+        "compile_s": compile_s,
+        "tflop": tflop,
+        "gflop_per_s": 1e3 * tflop / seconds["wall_s"],
+        "peak_gb": machine.peak_memory_gb(),
+        "temporary_gb": memory.temp_size_in_bytes / 2**30 if memory else None,
     }
-    print(json.dumps(result))
-    if JSON.value:
-        Path(JSON.value).write_text(json.dumps(result) + "\n")
+
+
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {"machine": networks.limits, "part": part}
+
+
+def show(report: dict[str, Any]) -> str:
+    """The report as tables."""
+    limit = report["machine"]["matmul_gflops"]
+    rows = [
+        [
+            Path(case["config"]).name,
+            case["name"],
+            f"{case['parameters'] / 1e6:.1f}",
+            *(number(case[field]) for field in ("wall_s", "cpu_s", "tflop", "gflop_per_s")),
+            f"{100 * case['gflop_per_s'] / limit:.0f} %",
+            *(number(case[field]) for field in ("compile_s", "peak_gb", "temporary_gb")),
+        ]
+        for case in report["part"]
+    ]
+    header = "configuration|part|M parameters|s|CPU s|TFLOP|GFLOP/s|of limit|compile s|peak GB|temporary GB"
+    return networks.about(report) + table(f"Training, batch {report['batch_size']}, {report['dtype']}", header, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    networks.add_options(parser)
+    parser.add_argument("--parts", default=",".join(PARTS), help="of forward, gradient, step [all]")
+    parser.add_argument("--batch_size", type=int, default=1, help="patches [1]")
+    parser.add_argument("--remat", action="store_true", help="compute cells again in the gradient")
+    options = parser.parse_args()
+    if options.task:
+        networks.answer(options, TASKS)
+        return
+    shared = {"batch_size": options.batch_size, "dtype": options.dtype, "remat": options.remat}
+    tasks: list[dict[str, Any]] = [{"task": "machine"}]
+    for config in options.configs.split(","):
+        for name in options.parts.split(","):
+            tasks.append({"task": "part", "config": config, "name": name, "repeats": options.repeats, **shared})
+    report = {"benchmark": "train_step", "command": " ".join(sys.argv), **shared}
+    report |= networks.run(__file__, tasks, options.threads)
+    print(show(report))
+    if options.json:
+        Path(options.json).write_text(json.dumps(report) + "\n")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

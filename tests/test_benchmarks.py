@@ -5,8 +5,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 
+from snraware_jax.models import convolution
+
+TINY = """
+from configs import base
+
+
+def get_config():
+    config = base.get_config("quick")
+    config.data.patch = (2, 8, 8)
+    config.model.update(cells="C2", channels=4, heads=1, levels=1, mixer_ratio=0.0, norm="channel")
+    config.evaluation.update(tile=(30, 192, 144), overlap=(0, 0, 0))
+    return config
+"""
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -45,3 +60,37 @@ def test_recon_reconstructs_what_it_times(quick):
             assert "pip install" in text
         else:
             assert case["peer"]["frames"]["2"]["relative_error"] < 0.1
+
+
+@pytest.mark.parametrize(("program", "task", "cases"), [("train_step", "part", 2), ("inference", "series", 1)])
+def test_networks_are_timed(program, task, cases, tmp_path):
+    """A configuration small enough for a test."""
+    config = tmp_path / "tiny.py"
+    config.write_text(TINY)
+    output = tmp_path / "out.json"
+    command = [sys.executable, f"benchmarks/{program}.py", f"--configs={config}", "--threads=1", "--json", str(output)]
+    finished = subprocess.run(
+        command + (["--parts=forward,gradient"] if cases == 2 else []), cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr
+    report = json.loads(output.read_text())
+    assert len(report[task]) == cases
+    for case in report[task]:
+        assert case["parameters"] == report[task][0]["parameters"]
+        assert case["wall_s"] > 0
+        assert case["gflop_per_s"] == pytest.approx(1e3 * case["tflop"] / case["wall_s"])
+    assert "tiny.py" in finished.stdout
+
+
+def test_products_are_counted():
+    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+    try:
+        import flops
+    finally:
+        sys.path.remove(str(REPOSITORY / "benchmarks"))
+    image, kernel = jnp.zeros((2, 8, 8, 3)), jnp.zeros((3, 3, 3, 5))
+    assert flops.products(lambda a, b: a @ b, jnp.zeros((4, 6)), jnp.zeros((6, 7))) == 2 * 4 * 6 * 7
+    assert flops.products(convolution.conv2d, image, kernel) == 2 * 2 * 6 * 6 * 5 * 27
+    volume, taps = jnp.zeros((2, 5, 8, 8, 3)), jnp.zeros((3, 3, 3, 3, 5))
+    assert flops.products(jax.checkpoint(convolution.conv3d), volume, taps) == 2 * 2 * 3 * 6 * 6 * 5 * 81
+    assert flops.products(lambda a: jax.lax.map(lambda row: a @ row, a), jnp.zeros((4, 4))) == 4 * 2 * 16
