@@ -122,9 +122,10 @@ def import_weights(options: argparse.Namespace) -> int:
     from snraware_jax.interop import torch_weights
     from snraware_jax.models.table2 import parameters
 
-    if options.output.resolve() == options.weights.resolve():
-        raise InputError(f"{options.output}: is the checkpoint itself; give another --output")
-    settings, network = torch_weights.load(options.weights, options.config)
+    config = options.config or torch_weights.configuration_beside(options.weights)
+    if options.output.resolve() in (options.weights.resolve(), config.resolve()):
+        raise InputError(f"{options.output}: is the checkpoint or its configuration; give another --output")
+    settings, network = torch_weights.load(options.weights, config)
     card = {"imported_from": options.weights.name, "sha256": files.digest(options.weights), "version": __version__}
     bundle.save(options.output, settings, network, card)
     print(f"import-weights: {settings.backbone} of {settings.cells}, {parameters(settings):,} parameters, in {options.output}")

@@ -6,6 +6,7 @@ Files have `sd/NAME` (weights), `input`, `output` (or `output_0`, `output_1`, ..
 
 import json
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,7 +41,6 @@ CLASSES = {
     "SpatialViTAttention": "V2",
     "ViT3DAttention": "V3",
 }
-RNGS = nnx.Rngs(0)
 
 
 class Golden(NamedTuple):
@@ -67,7 +67,7 @@ def read(path: Path) -> Golden:
             arrays = [np.moveaxis(file[name], 1, -1) for name in ("input", outputs[-1], "cotangent", "grad_input")]
             weights = {name.removeprefix("sd/").removeprefix("g."): file[name] for name in file.files if name.startswith("sd/")}
             return Golden(json.loads(str(file["meta"]))["name"], json.loads(str(file["config"])), weights, *arrays)
-    except (OSError, KeyError, ValueError, IndexError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError) as error:
         raise InputError(
             f"{path}: not a golden ({error}); its arrays are sd/NAME, input, output, cotangent, grad_input"
         ) from error
@@ -110,9 +110,9 @@ def build(golden: Golden) -> Callable[[Array], Array]:
 def _network(config: Mapping[str, Any], shape: tuple[int, ...]) -> Callable[[Array], Array]:
     settings = torch_config.settings(config["config"], (config["D"], config["H"], config["W"]))
     if config["full"]:
-        return Denoiser(settings, inputs=shape[-1], rngs=RNGS)
+        return Denoiser(settings, inputs=shape[-1], rngs=nnx.Rngs(0))
     backbone = backbones.HRNet if settings.backbone == "hrnet" else backbones.UNet
-    return backbone(settings, inputs=shape[-1], rngs=RNGS)
+    return backbone(settings, inputs=shape[-1], rngs=nnx.Rngs(0))
 
 
 def _part(name: str, options: Mapping[str, Any]) -> Callable[[Array], Array]:
@@ -121,8 +121,8 @@ def _part(name: str, options: Mapping[str, Any]) -> Callable[[Array], Array]:
     size = (options.get("D", 1), height, width)
     norm = options.get("norm_mode", "layer")
     if name == "ConvolutionModule":
-        taps = cells.CONVOLUTIONS[MODES[options["conv_type"]]]
-        return cells.ConvolutionModule(inputs, outputs, taps, norm, size, rngs=RNGS)
+        taps = cells.CONVOLUTIONS[_mode(options["conv_type"])]
+        return cells.ConvolutionModule(inputs, outputs, taps, norm, size, rngs=nnx.Rngs(0))
     *window, window_frames = (*options.get("window_size", (height, width)), 1)[:3]
     patch = options.get("patch_size", window)[:2]
     heads = options["n_head"]
@@ -138,16 +138,24 @@ def _part(name: str, options: Mapping[str, Any]) -> Callable[[Array], Array]:
         mixer_ratio=options.get("scale_ratio_in_mixer", 4.0) if options.get("with_mixer", True) else 0.0,
         norm=norm,
     )
+    if not settings.cosine and options.get("normalize_Q_K"):
+        raise InputError("normalize_Q_K without cosine_att: networks here compare tokens by cosine or by their plain product")
     if is_cell:
         grid = Grid((window[0], window[1]), (patch[0], patch[1]))
-        return cells.Cell(MODES[options["att_mode"]], inputs, outputs, size, grid, settings, rngs=RNGS)
+        return cells.Cell(_mode(options["att_mode"]), inputs, outputs, size, grid, settings, rngs=nnx.Rngs(0))
     if name not in CLASSES:
         raise InputError(f"{name} is not a part of the networks here")
     kind = CLASSES[name]
     # cells give global attention windows half as large, which `make_attention` does
     times = 2 if kind == "G1" else 1
     grid = Grid((times * window[0], times * window[1]), (patch[0], patch[1]))
-    return attention.make_attention(kind, inputs, outputs, size, grid, settings, rngs=RNGS)
+    return attention.make_attention(kind, inputs, outputs, size, grid, settings, rngs=nnx.Rngs(0))
+
+
+def _mode(name: str) -> str:
+    if name not in MODES:
+        raise InputError(f"{name} cells have no golden here: there are {', '.join(MODES)}")
+    return MODES[name]
 
 
 def _layer(golden: Golden) -> Callable[[Array], Array]:
@@ -158,8 +166,8 @@ def _layer(golden: Golden) -> Callable[[Array], Array]:
     first = next(iter(golden.weights), "")
     if first.startswith("block."):
         kind = layers.Downsample if first.startswith("block.D") else layers.Upsample
-        return kind(options["C_in"], options["C_out"], options["N"], rngs=RNGS)
+        return kind(options["C_in"], options["C_out"], options["N"], rngs=nnx.Rngs(0))
     if first.startswith("conv_query"):
         outputs = golden.output.shape[-1]
-        return backbones.Gate(outputs, query_channels=golden.input.shape[-1] - outputs, rngs=RNGS)
+        return backbones.Gate(outputs, query_channels=golden.input.shape[-1] - outputs, rngs=nnx.Rngs(0))
     raise InputError(f"{golden.name}: the golden does not say what part it is of")

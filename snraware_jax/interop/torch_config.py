@@ -35,35 +35,41 @@ def settings(config: Mapping[str, Any], patch: tuple[int, int, int]) -> ModelSet
     backbone = next((part for part in _mappings(config) if {"block_str", "block"} <= part.keys()), None)
     if backbone is None:
         raise InputError("no mapping with block_str and block in the configuration: is it a model's?")
-    fields = {**backbone["block"].get("cell", {}), **backbone["block"], **backbone}
+    block = _of_kind(backbone, "block", Mapping)
+    fields = {**_of_kind(block, "cell", Mapping), **block, **backbone}
     for name, allowed, what in REQUIRED:
         if name in fields and fields[name] not in allowed:
             raise InputError(f"{name} is {fields[name]!r}: networks here have {what} ({name}: {allowed[0]})")
-    of = lambda name: _field(fields, name)
-    norm, stride = of("norm_mode"), fields.get("temporal", {}).get("stride_qk", [1, 1, 1])
+    whole, truth = (lambda name: _of_kind(fields, name, int)), (lambda name: _of_kind(fields, name, bool))
+    norm = _of_kind(fields, "norm_mode", str)
     if norm not in NORMS:
         raise InputError(f"norm_mode is {norm!r}: networks here have {' or '.join(NORMS)}")
-    if not of("cosine_att") and fields.get("normalize_Q_K"):
+    if not truth("cosine_att") and fields.get("normalize_Q_K"):
         raise InputError("normalize_Q_K without cosine_att: networks here compare tokens by cosine or by their plain product")
-    if set(stride) != {1}:
-        raise InputError(f"stride_qk is {stride}: networks here have no stride in attention")
-    height, width, frames = of("window_size")
+    for part, name, allowed in (("temporal", "stride_qk", [1, 1, 1]), ("spatial_global", "shuffle_in_window", False)):
+        options = fields.get(part) or {}
+        if isinstance(options, Mapping) and options.get(name, allowed) != allowed:
+            raise InputError(f"{part}.{name} is {options[name]!r}: networks here have {allowed!r} alone")
+    height, width, frames = _whole_numbers(fields, "window_size")
+    rows, columns, _ = _whole_numbers(fields, "patch_size")
+    kind = _backbone(str(backbone.get("name", backbone.get("_target_", ""))))
+    levels = whole("num_resolution_levels")
     try:
         return ModelSettings(
-            backbone=_backbone(str(backbone.get("name", backbone.get("_target_", "")))),
-            cells=",".join(_cells(string) for string in of("block_str")),
-            channels=of("num_of_channels"),
-            levels=of("num_resolution_levels"),
-            heads=of("n_head"),
+            backbone=kind,
+            cells=_cells(fields, levels, kind),
+            channels=whole("num_of_channels"),
+            levels=levels,
+            heads=whole("n_head"),
             window=(frames, height, width),
-            window_patch=tuple(of("patch_size")[:2]),
-            relative_bias=of("att_with_relative_position_bias"),
-            cosine=of("cosine_att"),
-            gates=fields.get("use_unet_attention", False),
-            mixer_ratio=float(of("scale_ratio_in_mixer")),
+            window_patch=(rows, columns),
+            relative_bias=truth("att_with_relative_position_bias"),
+            cosine=truth("cosine_att"),
+            gates=kind == "unet" and fields.get("use_unet_attention", False),
+            mixer_ratio=float(_of_kind(fields, "scale_ratio_in_mixer", (int, float))),
             norm=norm,
             patch=patch,
-            stochastic_depth=float(fields.get("dropout_p", 0.0)),
+            stochastic_depth=float(fields.get("dropout_p", 0.1)),
         )
     except ValueError as error:
         raise InputError(str(error)) from error
@@ -81,7 +87,7 @@ def read(path: Path) -> Mapping[str, Any]:
         raise InputError(f"{path}: no such configuration")
     try:
         config = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(config, Mapping):
         raise InputError(f"{path}: not a configuration, which is a mapping of names to values")
@@ -89,23 +95,41 @@ def read(path: Path) -> Mapping[str, Any]:
 
 
 def find(config: Mapping[str, Any], name: str) -> Any:
-    """The first value called `name` at any depth, or None."""
+    """The value called `name` nearest to the surface, or None."""
     return next((part[name] for part in _mappings(config) if name in part), None)
 
 
 def _mappings(config: Any) -> Iterator[Mapping[str, Any]]:
     """Every mapping inside `config`, itself first."""
-    if isinstance(config, Mapping):
-        yield config
-    inside = config.values() if isinstance(config, Mapping) else config if isinstance(config, list) else ()
-    for part in inside:
-        yield from _mappings(part)
+    seen: set[int] = set()  # YAML may refer to what contains the reference
+    waiting = [config]
+    while waiting:
+        part = waiting.pop(0)
+        if id(part) in seen:
+            continue
+        if isinstance(part, Mapping):
+            yield part
+        if isinstance(part, (Mapping, list)):
+            seen.add(id(part))
+            waiting += part.values() if isinstance(part, Mapping) else part
 
 
-def _field(fields: Mapping[str, Any], name: str) -> Any:
+def _of_kind(fields: Mapping[str, Any], name: str, kind: Any) -> Any:
+    """A field, which has to be there and of this type."""
     if name not in fields:
         raise InputError(f"{name} is missing in the configuration")
+    if not isinstance(fields[name], kind) or (kind is int and isinstance(fields[name], bool)):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        raise InputError(f"{name} is {fields[name]!r}: expected is {' or '.join(one.__name__ for one in kinds)}")
     return fields[name]
+
+
+def _whole_numbers(fields: Mapping[str, Any], name: str) -> list[int]:
+    """Three numbers, H, W, T."""
+    value = _of_kind(fields, name, list)
+    if len(value) != 3 or not all(isinstance(number, int) for number in value):
+        raise InputError(f"{name} is {value!r}: expected are three whole numbers, [H, W, T]")
+    return value
 
 
 def _backbone(name: str) -> str:
@@ -115,6 +139,14 @@ def _backbone(name: str) -> str:
     raise InputError(f"backbone {name!r}: networks here are an HRNet or a UNet")
 
 
-def _cells(string: str) -> str:
-    """A block string with the digits of this project: after T, L and G the authors' 0 and 1 mean the same."""
-    return re.sub(r"([TLG])[01]", r"\g<1>1", string.upper().replace("SH", "Sh"))
+def _cells(fields: Mapping[str, Any], levels: int, backbone: str) -> str:
+    """Block strings as `ModelSettings.cells`: of every level, and for a UNet's bridge the last, however many there are.
+
+    After T, L and G the authors' digits 0 and 1 mean the same.
+    """
+    given = _of_kind(fields, "block_str", list)
+    strings = [re.sub(r"([TLG])[01]", r"\g<1>1", str(string).upper().replace("SH", "Sh")) for string in given]
+    if not strings:
+        raise InputError("block_str is empty: give a string for each level")
+    bridge = [strings[-1]] if backbone == "unet" and len(strings) > levels else []
+    return ",".join(strings[:levels] + bridge)

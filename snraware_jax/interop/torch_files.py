@@ -5,10 +5,9 @@ A pickle can name any function to be called; here it gets tensors, dictionaries 
 """
 
 import io
+import math
 import pickle
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from snraware_jax.errors import InputError
+from snraware_jax.formats import archive as archives
 
-# dtypes by the names of PyTorch's storages; bfloat16 is not one of NumPy's own
+# dtypes by the names of PyTorch's storages, and of safetensors; tensors of others are left out
 DTYPES = {
     "FloatStorage": "float32",
     "DoubleStorage": "float64",
@@ -30,9 +30,20 @@ DTYPES = {
     "ByteStorage": "uint8",
     "BoolStorage": "bool",
 }
-# what reading a damaged archive or pickle raises, as found by damaging some
-BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError, OSError)
-BROKEN_PICKLE = (pickle.UnpicklingError, KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError)
+SAFETENSORS = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+# what unpickling damaged data raises, as found by damaging some
+BROKEN_PICKLE = (pickle.UnpicklingError, KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, OSError)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -55,7 +66,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             found = dict(_tensors(_Unpickler(archive).load()))
-    except (*BROKEN_ARCHIVE, *BROKEN_PICKLE) as error:
+    except (*archives.BROKEN, *BROKEN_PICKLE) as error:
         raise InputError(f"{path}: a broken checkpoint ({type(error).__name__}: {error})") from error
     if not found:
         raise InputError(f"{path}: no tensors in it; give the state dict of a network")
@@ -63,13 +74,23 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError, safe_open  # here, because only such files need it
+    from safetensors import SafetensorError, deserialize  # here, because only such files need it
 
     try:
-        with safe_open(path, framework="flax") as file:
-            return {name: np.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+        described = deserialize(path.read_bytes())
+        return {
+            name: np.frombuffer(tensor["data"], _dtype(SAFETENSORS[tensor["dtype"]])).reshape(tensor["shape"])
+            for name, tensor in described
+            if tensor["dtype"] in SAFETENSORS
+        }
+    except (SafetensorError, ValueError, TypeError) as error:
         raise InputError(f"{path}: a broken checkpoint ({error})") from error
+
+
+def _dtype(name: str) -> np.dtype:
+    import ml_dtypes  # bfloat16 is not one of NumPy's own
+
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
 class _Inert:
@@ -93,6 +114,13 @@ class _Inert:
         """Nothing."""
 
 
+class _Dictionary(dict):
+    """An ordered dictionary without its attributes, which a state dict has."""
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
 class _Unpickler(pickle.Unpickler):
     """Reads the pickle of an archive; every name in it stands for one of a few harmless things."""
 
@@ -100,49 +128,63 @@ class _Unpickler(pickle.Unpickler):
         names = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
         if not names:
             raise ValueError("no data.pkl, which says what is in it")
-        name = names[0]
-        super().__init__(io.BytesIO(archive.read(name)))
-        self.archive, self.root = archive, name.removesuffix("data.pkl")
+        self.archive, self.root = archive, names[0].removesuffix("data.pkl")
+        self.storages: dict[str, np.ndarray] = {}
+        super().__init__(io.BytesIO(self._part("data.pkl")))
+
+    def _part(self, name: str) -> bytes:
+        entry = self.archive.getinfo(self.root + name)
+        if entry.compress_type != zipfile.ZIP_STORED:  # what would grow when it is read is no checkpoint
+            raise ValueError(f"{name} is compressed, which PyTorch does not do")
+        return self.archive.read(entry)
 
     def find_class(self, module: str, name: str) -> Any:
+        # functions are made anew each time, because a pickle may write attributes on what it is given
         match module, name:
             case "collections", "OrderedDict":
-                return dict
+                return _Dictionary
             case "torch._utils", "_rebuild_tensor_v2":
-                return _strided
+                return lambda *described: _strided(*described)
             case ("torch._utils", "_rebuild_parameter") | ("torch.jit._pickle", _):  # TorchScript tags lists with their types
-                return _first
+                return lambda value, *_: value
             case (("torch" | "torch.storage"), _) if name in DTYPES:
                 return name
         return _Inert
 
-    def persistent_load(self, pid: Any) -> np.ndarray:
+    def persistent_load(self, pid: Any) -> np.ndarray | None:
         _, storage, key, *_ = pid
-        import ml_dtypes  # registers bfloat16
-
-        dtype = np.dtype(ml_dtypes.bfloat16 if storage == "BFloat16Storage" else DTYPES[storage])
-        return np.frombuffer(self.archive.read(f"{self.root}data/{key}"), dtype)
-
-
-def _first(value: object, *_: object) -> object:
-    return value
+        if not isinstance(storage, str):
+            return None  # of a dtype that networks do not have
+        if key not in self.storages:
+            self.storages[key] = np.frombuffer(self._part(f"data/{key}"), _dtype(DTYPES[storage]))
+        return self.storages[key]
 
 
-def _strided(storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> np.ndarray:
-    """A tensor as PyTorch describes it; never a view beyond its storage."""
+def _strided(
+    storage: np.ndarray | None, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object
+) -> np.ndarray | None:
+    """A tensor as PyTorch describes it; never more numbers than its storage has, nor others."""
+    if storage is None:
+        return None
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if min((offset, *size, *stride)) < 0 or (0 not in size and last >= storage.size):
+    too_many = math.prod(size) > storage.size or (0 not in size and last >= storage.size)
+    if min((offset, *size, *stride)) < 0 or too_many:
         raise ValueError(f"a tensor of size {tuple(size)} reaches beyond its {storage.size} numbers")
     strides = [step * storage.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], size, strides, writeable=False).copy()
 
 
-def _tensors(value: object, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    """Every tensor inside dictionaries and objects, by its dotted name."""
-    if isinstance(value, np.ndarray):
-        yield name, value
-        return
-    inside = value if isinstance(value, Mapping) else vars(value) if isinstance(value, _Inert) else {}
-    for key, part in inside.items():
-        if isinstance(key, str):
-            yield from _tensors(part, f"{name}.{key}" if name else key)
+def _tensors(value: object) -> Iterator[tuple[str, np.ndarray]]:
+    """Every tensor inside dictionaries and objects, by its dotted name; what is there twice, by the first."""
+    seen: set[int] = set()
+    waiting: list[tuple[str, object]] = [("", value)]
+    while waiting:
+        name, part = waiting.pop()
+        if isinstance(part, np.ndarray):
+            yield name, part
+            continue
+        inside = part if isinstance(part, Mapping) else vars(part) if isinstance(part, _Inert) else None
+        if inside is None or id(part) in seen:
+            continue
+        seen.add(id(part))
+        waiting += [(f"{name}.{key}" if name else key, child) for key, child in inside.items() if isinstance(key, str)]

@@ -14,8 +14,7 @@ from snraware_jax.models.attention import Attention
 from snraware_jax.models.denoiser import Denoiser
 
 Weights = Mapping[str, np.ndarray]
-# a buffer that nothing here needs, and a module that is registered twice
-UNUSED = re.compile(r"(^|\.)mask$|(^|\.)downsample\.")
+UNUSED = re.compile(r"(^|\.)mask$")  # a buffer of causal attention, which nothing here needs
 
 
 class Entry(NamedTuple):
@@ -38,7 +37,7 @@ def load(module: nnx.Module, weights: Weights) -> None:
     """Sets every parameter of `module` from a state dict whose tensors are used once each.
 
     Raises:
-      InputError: naming tensors that are missing, left over or of another shape; or if positions are counted in another order.
+      InputError: naming tensors that are missing, left over, of another shape or not finite; if positions are counted otherwise.
     """
     listed = list(entries(module))
     expected = {name for entry in listed for name in entry.names}
@@ -48,12 +47,16 @@ def load(module: nnx.Module, weights: Weights) -> None:
             f"weights of another network: {_some('missing', expected - given)}{_some('left over', given - expected)}"
             "is the configuration the one that these weights were trained with?"
         )
+    values = []
     for entry in listed:
-        value = entry.ours([np.asarray(weights[name], np.float32) for name in entry.names])
-        if value.shape != entry.parameter.shape:
-            raise InputError(
-                f"weights of another network: {entry.names[0]} gives {value.shape}, the configuration wants {entry.parameter.shape}"
-            )
+        tensors = [np.asarray(weights[name], np.float32) for name in entry.names]
+        for name, tensor, own in zip(entry.names, tensors, entry.theirs(np.asarray(entry.parameter[...])), strict=True):
+            if tensor.shape != own.shape:
+                raise InputError(f"weights of another network: {name} is {tensor.shape}, the configuration wants {own.shape}")
+            if not np.isfinite(tensor).all():
+                raise InputError(f"{name} has values that are not finite: weights of a training that failed?")
+        values.append(entry.ours(tensors))
+    for entry, value in zip(listed, values, strict=True):
         entry.parameter[...] = jnp.asarray(value)
 
 

@@ -21,12 +21,11 @@ from flax import nnx
 
 from snraware_jax.errors import InputError, describe
 from snraware_jax.formats.atomic import replacing
-from snraware_jax.interop import goldens, torch_config, torch_files, torch_names
+from snraware_jax.interop import torch_config, torch_files, torch_names
 from snraware_jax.models.building import build
 from snraware_jax.models.settings import ModelSettings
 
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
-FRAMES = 16  # the authors' patch, where neither the configuration nor a window says how long the network's is
 
 
 class Imported(NamedTuple):
@@ -48,13 +47,13 @@ def load(weights: str | Path, config: str | Path | None = None) -> Imported:
     """
     weights = Path(weights)
     tensors = named_as_network(torch_files.read(weights), weights)
-    path = Path(config) if config else _beside(weights)
+    path = Path(config) if config else configuration_beside(weights)
     described = torch_config.read(path)
     try:
         settings = torch_config.settings(described, _patch(described, tensors))
         network = build(settings)
         torch_names.load(network, tensors)
-    except (InputError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{weights} with {path}: {error}") from error
     return Imported(settings, network)
 
@@ -75,7 +74,12 @@ def named_as_network(tensors: Mapping[str, np.ndarray], path: Path) -> dict[str,
     return {name.removeprefix(prefixes[0]): tensor for name, tensor in tensors.items() if name.startswith(prefixes[0])}
 
 
-def _beside(weights: Path) -> Path:
+def configuration_beside(weights: Path) -> Path:
+    """The configuration of the same name.
+
+    Raises:
+      InputError: if there is none.
+    """
     found = [path for suffix in CONFIG_SUFFIXES if (path := weights.with_suffix(suffix)).is_file()]
     if not found:
         raise InputError(
@@ -85,13 +89,17 @@ def _beside(weights: Path) -> Path:
 
 
 def _patch(config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> tuple[int, int, int]:
-    """T, H, W that the network was built for: from a layer norm's map, else from the configuration."""
+    """T, H, W that the network was built for: from the configuration, H and W from a layer norm's map where there is one."""
     cutout = torch_config.find(config, "cutout_shape")
-    height, width, frames = cutout if cutout and len(cutout) == 3 else (64, 64, FRAMES)
+    if not isinstance(cutout, list) or len(cutout) != 3 or not all(isinstance(size, int) for size in cutout):
+        raise InputError(
+            f"cutout_shape is {cutout!r}: write the patch of the training, cutout_shape: [H, W, T] (the authors': [64, 64, 16])"
+        )
+    height, width, frames = cutout
     maps = [tensor.shape[1:] for name, tensor in tensors.items() if re.search(r"bk\.(B00|D0)\..*\.ln\.weight$", name)]
     if maps:
         height, width = maps[0]
-    return int(frames), int(height), int(width)
+    return frames, height, width
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,6 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--golden", type=Path, required=True, metavar="FILE.npz", help="weights, input and cotangent")
     parser.add_argument("--output", type=Path, required=True, metavar="OUT.npz", help="gets output and grad_input")
     options = parser.parse_args(arguments)
+    from snraware_jax.interop import goldens  # here, because those who load weights do not need it
+
     try:
         golden = goldens.read(options.golden)
         output, grad_input = goldens.run(golden)

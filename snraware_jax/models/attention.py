@@ -13,6 +13,8 @@ from snraware_jax.models import tokens, windows
 from snraware_jax.models.layers import Conv
 from snraware_jax.models.settings import ModelSettings
 
+MOST_SCORES = 2**23  # of one sample at once: float32, 32 MiB
+HIDDEN = -100.0  # added to the score of tokens that must not see each other
 BIAS_SD = 0.02  # of a bias table at the start
 WINDOW_KINDS = ("V2", "V3", "S3", "Sh")  # whose heads are settings.window_heads
 
@@ -37,19 +39,44 @@ def attend(
     values: Array,
     *,
     cosine: bool = True,
-    mask: np.ndarray | None = None,
+    regions: np.ndarray | None = None,
     bias: Array | None = None,
 ) -> Array:
-    """y = (softmax(similarity(q, k) + mask) + bias) v, all `[B, G, N, P, heads, C]`.
+    """y = (softmax(similarity(q, k)) + bias) v, all `[B, G, N, P, heads, C]`.
+
+    Where the scores of all groups together would be large (Swin: 2 GiB a sample), groups go one after another, and their scores are
+    computed again in the gradient.
 
     Args:
       queries, keys, values: tokens.
       cosine: which similarity.
-      mask: `[G, 1, N, N]`, hugely negative where tokens must not see each other.
+      regions: `[G, N]`, tokens see those with the same number; None: all of their group.
       bias: `[heads, N, N]`, added behind the softmax, as the released weights have it.
     """
+    groups, count, heads = queries.shape[1], queries.shape[2], queries.shape[4]
+    at_once = max(1, MOST_SCORES // (heads * count**2))
+    if at_once >= groups:
+        return _attend(queries, keys, values, regions, cosine=cosine, bias=bias)
+    at_once = max(n for n in range(1, at_once + 1) if groups % n == 0)
+
+    @jax.checkpoint
+    def of_some(first: Array) -> Array:
+        part = lambda x, axis: jax.lax.dynamic_slice_in_dim(x, first, at_once, axis)
+        apart = None if regions is None else part(jnp.asarray(regions), 0)
+        return _attend(part(queries, 1), part(keys, 1), part(values, 1), apart, cosine=cosine, bias=bias)
+
+    mixed = jax.lax.map(of_some, jnp.arange(0, groups, at_once))  # [groups / at_once, B, at_once, N, P, heads, C]
+    return jnp.moveaxis(mixed, 0, 1).reshape(values.shape)
+
+
+def _attend(
+    queries: Array, keys: Array, values: Array, regions: Array | np.ndarray | None, *, cosine: bool, bias: Array | None
+) -> Array:
     scores = similarity(queries, keys, cosine=cosine)
-    weights = jax.nn.softmax(scores if mask is None else scores + mask)
+    if regions is not None:
+        apart = regions[:, None, :, None] != regions[:, None, None, :]  # [G, 1, N, N]
+        scores = jnp.where(apart, scores + HIDDEN, scores)
+    weights = jax.nn.softmax(scores)
     if bias is not None:
         weights = weights + bias
     return jnp.einsum("bghnm,bgmphc->bgnphc", weights.astype(values.dtype), values)
@@ -94,7 +121,7 @@ class Attention(nnx.Module):
         bias = None
         if self.bias_table is not None and self.bias_of is not None:
             bias = jnp.moveaxis(self.bias_table[...][tokens.position_index(self.bias_of)], -1, 0)  # [heads, N, N]
-        mixed = attend(q, k, v, cosine=self.cosine, mask=self.cutting.mask(parts[0].shape), bias=bias)
+        mixed = attend(q, k, v, cosine=self.cosine, regions=self.cutting.regions(parts[0].shape), bias=bias)
         return self.project_out(self.cutting.join(mixed, parts[0].shape))
 
 
@@ -120,16 +147,17 @@ def make_attention(
     Raises:
       ValueError: if windows do not fill the image, or heads do not divide a token.
     """
-    frames, *image = size
-    height, width = image
+    frames, height, width = size
     heads = settings.window_heads if kind in WINDOW_KINDS else settings.heads
     taps = (3, 3, 3) if kind in ("V3", "S3", "Sh") and frames > 1 else (3, 3)
     cutting, bias_of = cut_of(kind, heads, frames, (height, width), grid, settings.window[0])
     try:
         jax.eval_shape(cutting.cut, jax.ShapeDtypeStruct((1, *size, outputs), dtype))
     except ValueError as error:
-        field = "model.window_heads" if kind in WINDOW_KINDS else "model.heads"
-        raise ValueError(f"{kind} cells of {outputs} channels with {field} {heads}: {error}") from error
+        fields = f"model.window {settings.window}, {'model.window_heads' if kind in WINDOW_KINDS else 'model.heads'} {heads}"
+        raise ValueError(
+            f"{kind} cells of {outputs} channels at {frames} x {height} x {width} with {fields}: {error}"
+        ) from error
     return Attention(
         inputs,
         outputs,
@@ -146,7 +174,11 @@ def make_attention(
 def cut_of(
     kind: str, heads: int, frames: int, image: windows.Size, grid: windows.Grid, window_frames: int
 ) -> tuple[tokens.Tokens, tuple[int, ...] | None]:
-    """What the tokens of a kind are, and along how many of them a relative position bias runs; None where it has none."""
+    """What the tokens of a kind are, and along how many of them a relative position bias runs; None where it has none.
+
+    Raises:
+      ValueError: if windows do not fill the image.
+    """
     every_frame = (None, 1, 1)  # is a window of its own
     patches_of = lambda *axes, across=False: tokens.Patches(heads, axes, across)
     match kind:

@@ -51,7 +51,7 @@ class HRNet(nnx.Module):
         self.joins = nnx.Dict({_at(r): up(r, width(r), r) for r in levels if r > 0})
 
     def __call__(self, x: Array, key: Array | None = None) -> Array:
-        """`[B, T, H, W, C]` -> `[B, T, H, W, C (2^L - 1)]`."""
+        """`[B, T, H, W, inputs]` -> `[B, T, H, W, C (2^L - 1)]`."""
         return self.outputs(x, key)[-1]
 
     def outputs(self, x: Array, key: Array | None = None) -> list[Array]:
@@ -115,7 +115,7 @@ class UNet(nnx.Module):
         self.gates = nnx.List([gate(i) for i in levels]) if settings.gates else None
 
     def __call__(self, x: Array, key: Array | None = None) -> Array:
-        """`[B, T, H, W, C]` -> the same."""
+        """`[B, T, H, W, inputs]` -> `[B, T, H, W, C]`."""
         keys = iter(split_key(key, 2 * len(self.ups) + 1))
         skips = []
         for block, down in zip(self.down_blocks, self.downs, strict=True):

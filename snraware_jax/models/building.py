@@ -27,7 +27,7 @@ def build(name_or_settings: str | ModelSettings, *, seed: int = 0, dtype: DTypeL
       dtype: of the computation; parameters, norms, softmax and the output are float32.
 
     Raises:
-      ValueError: if no network has this name.
+      ValueError: if no network has this name, or windows and heads do not fit the sizes of its levels.
     """
     settings = named(name_or_settings) if isinstance(name_or_settings, str) else name_or_settings
     network = Stack if settings.backbone == "stack" else Denoiser
@@ -45,10 +45,8 @@ def named(name: str) -> ModelSettings:
     Raises:
       ValueError: listing the names that exist.
     """
-    from snraware_jax.models.table2 import (
-        NETWORKS,
-        RELEASED,
-    )  # here, because table2 is also a program, which counts built networks
+    # here, because table2 is also a program, which counts built networks
+    from snraware_jax.models.table2 import NETWORKS, RELEASED
 
     known = NETWORKS | RELEASED
     if name not in known:

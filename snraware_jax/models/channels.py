@@ -25,7 +25,13 @@ class Seeing(nnx.Module):
         self.network = network(image_channels + g_map, image_channels)
 
     def __call__(self, x: Array, key: Array | None = None) -> Array:
-        """`[B, T, H, W, 3]` -> `[B, T, H, W, 2]` float32; of a magnitude the second channel is 0."""
+        """`[B, T, H, W, 3]` -> `[B, T, H, W, 2]` float32; of a magnitude the second channel is 0.
+
+        Raises:
+          ValueError: for another number of channels.
+        """
+        if x.shape[-1] != 3:
+            raise ValueError(f"x is {x.shape}, where [B, T, H, W, 3] is expected: real part, imaginary part and g-map")
         image, g = x[..., :2], x[..., 2:]
         if self.magnitude:
             image = jnp.sqrt(jnp.sum(image**2, axis=-1, keepdims=True) + SMOOTHING)

@@ -45,7 +45,16 @@ class Conv(nnx.Module):
         self.bias = nnx.Param(uniform((outputs,))) if bias else None
 
     def __call__(self, x: Array) -> Array:
-        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`."""
+        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`.
+
+        Raises:
+          ValueError: for another number of channels.
+        """
+        if x.ndim != 5 or x.shape[-1] != self.kernel.shape[-2]:
+            raise ValueError(
+                f"x is {x.shape}, where [B, T, H, W, {self.kernel.shape[-2]}] is expected: a whole network is given real part, "
+                "imaginary part and g-map (models.channels.network_input)"
+            )
         y = _convolve(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
@@ -167,7 +176,9 @@ def pixel_unshuffle(x: Array) -> Array:
     """
     b, t, h, w, c = x.shape
     if h % 2 or w % 2:
-        raise ValueError(f"H, W are {h}, {w} where a network halves them: give sizes that its 2^(levels - 1) divides")
+        raise ValueError(
+            f"H, W are {h}, {w} where a network halves them: give multiples of 2^(levels - 1), for a UNet of 2^levels"
+        )
     blocks = x.reshape(b, t, h // 2, 2, w // 2, 2, c)
     return jnp.einsum("bthiwjc->bthwjic", blocks).reshape(b, t, h // 2, w // 2, 4 * c)
 

@@ -82,11 +82,20 @@ class ModelSettings:
     def _check_levels(self) -> None:
         if not 1 <= self.levels <= 5:
             raise ValueError(f"model.levels is {self.levels}: give 1 to 5")
-        for field, count in (("window", 3), ("window_patch", 2), ("heads", 1), ("window_heads", 1)):
-            value = getattr(self, field)
-            numbers = (value,) if isinstance(value, int) else tuple(value)
-            if len(numbers) != count or min(numbers) < 1:
-                raise ValueError(f"model.{field} is {value}: give {count} whole number(s) of 1 or more")
+        sizes = {"model.window": (self.window, 3), "model.window_patch": (self.window_patch, 2), "data.patch": (self.patch, 3)}
+        for field, (value, count) in sizes.items():
+            if len(value) != count or not all(isinstance(size, int) and size > 0 for size in value):
+                raise ValueError(f"{field} is {value}: give {count} whole numbers of 1 or more")
+        for field in ("heads", "window_heads"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"model.{field} is {getattr(self, field)}: give 1 or more")
+        if self.gates and self.backbone != "unet":
+            raise ValueError(
+                f"model.gates is True, but a {self.backbone} has no gates: choose model.backbone unet, or no gates"
+            )
+        most = self.levels + (self.backbone == "unet")
+        if self.cells.count(",") >= most:
+            raise ValueError(f"model.cells {self.cells!r} has more than the {most} strings that {self.levels} level(s) can use")
         if not 0 <= self.stochastic_depth < 1:
             raise ValueError(f"model.stochastic_depth is {self.stochastic_depth}: give a probability in [0, 1)")
         if self.mixer_ratio and self.mixer_ratio * self.channels < 1:
@@ -96,7 +105,7 @@ class ModelSettings:
             raise ValueError(f"model.heads {self.heads} does not divide the {self.channels} channels: choose a divisor")
         if any(size % self.step or size < 2 * self.step for size in self.patch[1:]):
             raise ValueError(
-                f"model.patch {self.patch}: {self.levels} levels of a {self.backbone} need H and W in multiples of {self.step}, "
+                f"data.patch {self.patch}: {self.levels} levels of a {self.backbone} need H and W in multiples of {self.step}, "
                 f"at least {2 * self.step}"
             )
 

@@ -5,6 +5,7 @@ numbers.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -17,22 +18,24 @@ Shape = tuple[int, ...]
 Triple = tuple[int, int, int]
 Axis = tuple[int | None, int | None, int | None]
 
-HIDDEN = -100.0  # added to the score of tokens that must not see each other
-
 
 class Tokens(Protocol):
     """A way to cut a series into tokens. Objects are hashable: they are part of what a compiled program depends on."""
 
     def cut(self, x: Array) -> Array:
-        """`[B, T, H, W, C]` -> `[B, G, N, P, heads, C']`."""
+        """`[B, T, H, W, C]` -> `[B, G, N, P, heads, C']`.
+
+        Raises:
+          ValueError: if the size or the heads do not fit.
+        """
         ...
 
     def join(self, tokens: Array, shape: Shape) -> Array:
         """The inverse of `cut`, to `shape` (B, T, H, W, C)."""
         ...
 
-    def mask(self, shape: Shape) -> np.ndarray | None:
-        """What is added to scores for a series of `shape`: `[G, 1, N, N]`, or None where all tokens of a group see each other."""
+    def regions(self, shape: Shape) -> np.ndarray | None:
+        """`[G, N]`: tokens of a group see those with the same number; None where they see all of their group."""
         ...
 
 
@@ -51,7 +54,7 @@ class Frames:
         """The inverse of `cut`."""
         return tokens.reshape(shape)
 
-    def mask(self, shape: Shape) -> None:
+    def regions(self, shape: Shape) -> None:
         """None."""
 
 
@@ -89,7 +92,7 @@ class Patches:
         blocks = tokens.reshape(shape[0], *groups, *seen, *pixels, shape[-1])
         return jnp.einsum(f"b{self._order}ijkc->bTtiHhjWwkc", blocks).reshape(shape)
 
-    def mask(self, shape: Shape) -> None:
+    def regions(self, shape: Shape) -> None:
         """None."""
 
     @property
@@ -131,19 +134,18 @@ class ShiftedWindows:
         """`[B, T, H, W, C]` -> `[B, windows, voxels of a window, 1, heads, C / heads]`."""
         padded, window, shift = self._layout(x.shape)
         ends = [(0, whole - size) for whole, size in zip(padded, x.shape[1:4], strict=True)]
-        x = jnp.pad(x, [(0, 0), *ends, (0, 0)])
-        return self._windows(window).cut(jnp.roll(x, [-s for s in shift], axis=(1, 2, 3)))
+        return self._windows(window).cut(_roll(jnp.pad(x, [(0, 0), *ends, (0, 0)]), [-s for s in shift]))
 
     def join(self, tokens: Array, shape: Shape) -> Array:
         """The inverse of `cut`."""
         padded, window, shift = self._layout(shape)
         x = self._windows(window).join(tokens, (shape[0], *padded, shape[-1]))
-        return jnp.roll(x, shift, axis=(1, 2, 3))[:, : shape[1], : shape[2], : shape[3]]
+        return _roll(x, shift)[:, : shape[1], : shape[2], : shape[3]]
 
-    def mask(self, shape: Shape) -> np.ndarray | None:
-        """-100 between voxels of a window that came from opposite ends of the series."""
+    def regions(self, shape: Shape) -> np.ndarray | None:
+        """Which end of the series a voxel of a shifted window came from."""
         padded, window, shift = self._layout(shape)
-        return _seam_mask(padded, window, shift) if any(shift) else None
+        return _sides_of_the_seam(padded, window, shift) if any(shift) else None
 
     def _windows(self, window: Triple) -> Patches:
         t, h, w = window
@@ -166,20 +168,23 @@ def _share(count: int, heads: int, what: str) -> int:
     return count // heads
 
 
-@cache
-def _seam_mask(size: Triple, window: Triple, shift: Triple) -> np.ndarray:
-    """`[windows, 1, voxels, voxels]` float32 for a rolled series: regions are what lies before, in and behind the last window."""
-    region = np.zeros(size, np.int32)
+def _roll(x: Array, shift: Sequence[int]) -> Array:
+    """`jnp.roll` of T, H, W by what is not 0."""
+    axes = [(n, axis) for axis, n in enumerate(shift, start=1) if n]
+    return jnp.roll(x, [n for n, _ in axes], [axis for _, axis in axes]) if axes else x
+
+
+def _sides_of_the_seam(size: Triple, window: Triple, shift: Triple) -> np.ndarray:
+    """`[windows, voxels]` int8 for a rolled series: along each axis what lies before, in and behind the last window differs."""
+    region = np.zeros(size, np.int8)
     for axis, (n, w, s) in enumerate(zip(size, window, shift, strict=True)):
         if s:
             along = np.arange(n)
-            number = (along >= n - w).astype(np.int32) + (along >= n - s)
+            number = (along >= n - w).astype(np.int8) + (along >= n - s)
             region = 3 * region + np.expand_dims(number, [other for other in range(3) if other != axis])
     t, h, w = (n // m for n, m in zip(size, window, strict=True))
     blocks = region.reshape(t, window[0], h, window[1], w, window[2])
-    voxels = np.einsum("TtHhWw->THWthw", blocks).reshape(t * h * w, -1)
-    apart = voxels[:, :, None] != voxels[:, None, :]
-    return np.where(apart, np.float32(HIDDEN), np.float32(0))[:, None]
+    return np.einsum("TtHhWw->THWthw", blocks).reshape(t * h * w, -1)
 
 
 @cache

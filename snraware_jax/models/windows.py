@@ -11,7 +11,7 @@ Size = tuple[int, int]
 
 
 class Grid(NamedTuple):
-    """Sizes of windows and patches, which the level's own size is then divided by (`counts`)."""
+    """Sizes of windows and patches, which `divide` makes numbers of."""
 
     window: Size
     patch: Size
@@ -70,7 +70,7 @@ def divide(size: Size, grid: Grid, *, finer: bool = False) -> tuple[Size, Size, 
     if _each(lambda *factors: math.prod(factors), windows, patches, pixels) != tuple(size):
         raise ValueError(
             f"{_text(grid)} do not fill {size[0]} x {size[1]} pixels: "
-            "choose model.window, model.window_patch and model.patch that divide each other"
+            "choose model.window, model.window_patch and data.patch that divide each other"
         )
     return windows, patches, pixels
 

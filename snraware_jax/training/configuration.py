@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 from ml_collections import ConfigDict
 
@@ -58,10 +60,20 @@ def validate(config: ConfigDict, devices: int) -> None:
             raise InputError(f"{name} is {_field(config, name)!r}: {fix}")
     try:
         noise_settings(config)
-        settings = model_settings(config)
-        nnx.eval_shape(lambda: models.build(settings))  # windows and heads fit at every level
+        _fits(model_settings(config), config.evaluation.tile)
     except (ValueError, TypeError) as error:
         raise InputError(str(error)) from error
+
+
+def _fits(settings: ModelSettings, tile: tuple[int, int, int]) -> None:
+    """Builds the network without its numbers, and passes the shape of a tile through it: windows and heads fit at every level."""
+    graphdef, params = nnx.split(nnx.eval_shape(lambda: models.build(settings)))
+    if 0 in tile:
+        return
+    try:
+        jax.eval_shape(lambda p, x: nnx.merge(graphdef, p)(x), params, jax.ShapeDtypeStruct((1, *tile, 3), jnp.float32))
+    except ValueError as error:
+        raise ValueError(f"evaluation.tile {tile}: {error}") from error
 
 
 def _rules(config: ConfigDict, devices: int) -> Iterator[tuple[str, bool, str]]:
@@ -119,9 +131,6 @@ def _size_rules(config: ConfigDict) -> Iterator[tuple[str, bool, str]]:
     if config.model.norm == "layer":
         tied = f"a layer norm ties the network to H, W of the patch, --config.evaluation.tile={','.join(map(str, patch))}"
         yield "evaluation.tile", tile[1:] == patch[1:], tied
-    if config.model.backbone in ("hrnet", "unet"):
-        step = 2 ** (config.model.levels - (config.model.backbone == "hrnet"))
-        yield "evaluation.tile", all(size % step == 0 for size in tile[1:]), f"give H and W in multiples of {step}"
 
 
 def _field(config: ConfigDict, name: str) -> Any:

@@ -70,7 +70,10 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "tiny.yaml").write_text(CONFIG)
     np.savez(FOLDER / "tiny.npz", **arrays)
-    torch.save(tensors | masks, FOLDER / "tiny.pt")
+    holder = Holder()
+    for name, tensor in (tensors | masks).items():
+        holder.put(name, tensor)
+    torch.save(holder.state_dict(), FOLDER / "tiny.pt")
     save_file(tensors, FOLDER / "tiny.safetensors")
 
     # as a trainer writes it: the network is one part, beside it objects of other packages
@@ -92,9 +95,6 @@ def main() -> None:
     }
     torch.save(other | views | {"empty": torch.zeros(0, 3)}, FOLDER / "views.pt")
 
-    holder = Holder()
-    for name, tensor in (tensors | masks).items():
-        holder.put(name, tensor)
     torch.jit.save(torch.jit.trace(holder, torch.zeros(1)), FOLDER / "tiny.pts")
     torch.save(tensors, FOLDER / "legacy.pt", _use_new_zipfile_serialization=False)
 

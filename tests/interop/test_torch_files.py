@@ -76,8 +76,33 @@ def test_tensors_do_not_reach_beyond_their_storage(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in entries.items():
             archive.writestr(name, content[:8] if "/data/" in name else content)
-    with pytest.raises(InputError, match="beyond its"):
+    with pytest.raises(InputError, match="beyond its|broken"):
         torch_files.read(path)
+
+
+def test_a_pickle_changes_nothing_here(tmp_path):
+    """BUILD writes attributes on whatever a pickle was given, functions too."""
+    before = torch_files._strided.__defaults__
+    crafted = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}X\x0c\x00\x00\x00__defaults__K\x01K\x02\x86sb."
+    with pytest.raises(InputError):
+        torch_files.read(archive_of(tmp_path, crafted))
+    assert torch_files._strided.__defaults__ == before
+    assert not vars(torch_files._strided)
+
+
+def test_what_would_grow_without_limit_is_refused(tmp_path):
+    nested = {"x": 1}
+    for _ in range(60):
+        nested = {"a": nested, "b": nested}
+    with pytest.raises(InputError, match="no tensors"):
+        torch_files.read(archive_of(tmp_path, pickle.dumps(nested, protocol=2)))
+    with zipfile.ZipFile(tmp_path / "squeezed.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data.pkl", pickle.dumps({}) + bytes(10**6))
+    with pytest.raises(InputError, match="compressed"):
+        torch_files.read(tmp_path / "squeezed.pt")
+    storage = np.zeros(1, np.float32)
+    with pytest.raises(ValueError, match="beyond its 1 numbers"):
+        torch_files._strided(storage, 0, (2**21, 2**21), (0, 0))
 
 
 def test_broken_and_old_files_are_refused(tmp_path):

@@ -53,11 +53,27 @@ def test_tensors_that_are_missing_or_left_over_are_named():
         torch_names.load(network, weights)
 
 
-def test_tensors_of_another_shape_are_named():
+@pytest.mark.parametrize(
+    "name", ["pre.conv.weight", "bk.B00.block.cell_0.attn.key.conv.weight", "bk.B00.block.cell_0.mlp.1.weight"]
+)
+def test_tensors_of_another_shape_are_named_and_change_nothing(name):
+    network = build(NETWORKS["hrnet"])
+    weights = torch_names.state_dict(build(NETWORKS["hrnet"], seed=1))
+    before = torch_names.state_dict(network)
+    weights[name] = np.concatenate([weights[name], weights[name]])
+    with pytest.raises(
+        InputError, match=rf"{name} is \({weights[name].shape[0]},.*the configuration wants \({len(before[name])},"
+    ):
+        torch_names.load(network, weights)
+    for tensor, values in torch_names.state_dict(network).items():
+        np.testing.assert_array_equal(values, before[tensor])
+
+
+def test_weights_that_are_not_finite_are_refused():
     network = build(NETWORKS["hrnet"])
     weights = torch_names.state_dict(network)
-    weights["pre.conv.weight"] = weights["pre.conv.weight"][:2]
-    with pytest.raises(InputError, match=r"pre.conv.weight gives \(3, 3, 3, 2\), the configuration wants \(3, 3, 3, 4\)"):
+    weights["post.conv.bias"] = weights["post.conv.bias"] * np.nan
+    with pytest.raises(InputError, match=r"post.conv.bias has values that are not finite"):
         torch_names.load(network, weights)
 
 
@@ -90,6 +106,14 @@ def test_networks_that_the_authors_do_not_have_are_refused():
         ("n_head: 2,  -> ", "n_head is missing"),
         ("num_of_channels: 2 -> num_of_channels: 4", "the configuration wants"),
         ("model: -> [", "not YAML"),
+        ("n_head: 2 -> n_head: two", "n_head is 'two': expected is int"),
+        ("window_size: [8, 8, 4] -> window_size: [8, 8]", r"window_size is \[8, 8\]: expected are three"),
+        ("window_size: [8, 8, 4] -> window_size: 8", "window_size is 8: expected is list"),
+        ("block_str: [T1] -> block_str: T1", "block_str is 'T1': expected is list"),
+        ("block_str: [T1] -> block_str: []", "block_str is empty"),
+        ("    block: -> \n    block: null\n    other:", "block is None: expected is Mapping"),
+        ("cutout_shape: [8, 8, 4] -> cutout_shape: 8", "cutout_shape is 8"),
+        ("cell: {att -> cell: {spatial_global: {shuffle_in_window: true}, att", "shuffle_in_window is True"),
     ],
 )
 def test_configurations_that_cannot_be_used(change, message, tmp_path):
@@ -104,9 +128,17 @@ def test_configurations_that_cannot_be_used(change, message, tmp_path):
 
 def test_digits_of_cells_mean_nothing_after_t_l_and_g():
     config = torch_config.read(DATA / "tiny.yaml")
-    config["model"]["backbone"]["block_str"] = ["T0L1G0", "C3Sh"]
+    config["model"]["backbone"]["block_str"] = ["T0L1G0C3Sh"]
     config["model"]["backbone"]["block"]["cell"]["patch_size"] = [2, 2, 2]
-    assert torch_config.settings(config, (4, 16, 16)).cells == "T1L1G1,C3Sh"
+    assert torch_config.settings(config, (4, 16, 16)).cells == "T1L1G1C3Sh"
+
+
+def test_the_bridge_of_a_unet_has_the_last_string():
+    config = torch_config.read(DATA / "tiny.yaml")
+    config["model"]["backbone"] |= {"name": "Unet", "block_str": ["T1", "C3", "C2", "T1T1"], "num_resolution_levels": 2}
+    assert torch_config.settings(config, (4, 16, 16)).cells == "T1,C3,T1T1"
+    config["model"]["backbone"] |= {"name": "HRnet"}
+    assert torch_config.settings(config, (4, 16, 16)).cells == "T1,C3"
 
 
 def test_a_missing_configuration_is_asked_for(tmp_path):
@@ -124,7 +156,8 @@ def test_import_on_the_command_line(tmp_path, capsys):
     assert card["imported_from"] == "tiny.pt"
     with np.load(DATA / "tiny.npz") as expected:
         np.testing.assert_array_equal(torch_names.state_dict(network)["post.conv.weight"], expected["post.conv.weight"])
-    assert cli.main(["import-weights", str(DATA / "views.pt"), "-o", str(tmp_path / "no.snr")]) == 2
+    wrong = ["import-weights", str(DATA / "views.pt"), "--config", str(DATA / "tiny.yaml")]
+    assert cli.main([*wrong, "-o", str(tmp_path / "no.snr")]) == 2
     assert "pre.conv.weight" in capsys.readouterr().err
     assert not (tmp_path / "no.snr").exists()
 

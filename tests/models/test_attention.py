@@ -10,6 +10,7 @@ import pytest
 from flax import nnx
 
 from snraware_jax.models import ModelSettings, tokens
+from snraware_jax.models import attention as core
 from snraware_jax.models.attention import Attention, make_attention, similarity
 from snraware_jax.models.windows import Grid, divide, of_levels
 
@@ -58,6 +59,44 @@ def test_swin_is_what_brute_force_says(size, shifted):
     q, k, v = np.split(np.asarray(module.project_in(x)[0], np.float64), 3, axis=-1)
     expected = module.project_out(jnp.asarray(swin_by_brute_force(q, k, v, 2, (2, 4, 3), shifted), jnp.float32)[None])
     np.testing.assert_allclose(jax.jit(module)(x), expected, rtol=0, atol=1e-5 * np.std(expected))
+
+
+def test_groups_one_after_another_change_nothing(monkeypatch):
+    """Many large windows are attended to in turns, two of them here."""
+    module, x = attention("Sh"), jax.random.normal(jax.random.key(0), (2, 4, 8, 8, 3))
+    call = lambda: jax.jit(jax.value_and_grad(lambda x: jnp.sum(module(x) ** 2)))(x)  # compiled anew
+    together = call()
+    monkeypatch.setattr(core, "MOST_SCORES", 2 * 2 * 32**2)
+    in_turns = call()
+    assert "while" in str(jax.make_jaxpr(module)(x)) or "scan" in str(jax.make_jaxpr(module)(x))
+    for one, other in zip(together, in_turns, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.std(one) + 1e-5 * np.max(np.abs(one)))
+
+
+def test_vit_in_three_dimensions_is_what_brute_force_says():
+    """Two windows along T, H and W: the bias of a pair is the table's entry for how far they are apart on each axis."""
+    module = make_attention("V3", 3, 4, (4, 4, 6), Grid((2, 3), (1, 1)), SETTINGS, rngs=nnx.Rngs(0))
+    table = np.asarray(module.bias_table[...])
+    assert table.shape == (27, 2)
+    x = jax.random.normal(jax.random.key(0), (1, 4, 4, 6, 3))
+    parts = np.split(np.asarray(module.project_in(x)[0], np.float64), 3, axis=-1)
+    places = list(itertools.product(range(2), repeat=3))
+    block = lambda place: tuple(slice(n * size, (n + 1) * size) for n, size in zip(place, (2, 2, 3), strict=True))
+    token = lambda part, place, head: np.split(part[block(place)].reshape(-1), 2)[head]
+    expected = np.zeros_like(parts[0])
+    for place in places:
+        heads = []
+        for head in range(2):
+            unit = lambda part, where, head=head: (v := token(part, where, head)) / np.linalg.norm(v)
+            scores = np.exp([unit(parts[0], place) @ unit(parts[1], other) for other in places])
+            weights = scores / scores.sum()
+            for n, other in enumerate(places):
+                t, h, w = (a - b + 1 for a, b in zip(place, other, strict=True))
+                weights[n] += table[(h * 3 + w) * 3 + t, head]
+            heads.append(sum(weight * token(parts[2], other, head) for weight, other in zip(weights, places, strict=True)))
+        expected[block(place)] = np.concatenate(heads).reshape(2, 2, 3, 4)
+    expected = module.project_out(jnp.asarray(expected, jnp.float32)[None])
+    np.testing.assert_allclose(module(x), expected, rtol=0, atol=1e-5 * np.std(expected))
 
 
 def test_swin_values_get_gradients():

@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from launch import program
+from snraware_jax.errors import InputError
 from snraware_jax.models import ModelSettings, build
 from snraware_jax.models.table2 import NETWORKS, RELEASED, parameters
 from snraware_jax.training import configuration
@@ -53,7 +54,6 @@ def test_configurations_are_these_networks(name):
     if name.startswith("imaging_transformer"):
         file, size = "configs/imaging_transformer.py", f":{name.rpartition('_')[2]}"
     config = program.load_config(file + size)
-    configuration.validate(config, devices=1)
     assert dataclasses.replace(configuration.model_settings(config), remat=False) == (NETWORKS | RELEASED)[name]
     configuration.validate(program.load_config(f"{file}:quick"), devices=1)
 
@@ -67,10 +67,12 @@ def test_small_network_has_96_thousand_parameters():
     [("hrnet", 2, 32), ("hrnet", 3, 32), ("hrnet", 4, 64), ("hrnet", 5, 64), ("unet", 1, 16), ("unet", 2, 32), ("unet", 4, 64)],
 )
 def test_levels_fit_together(backbone, levels, size):
-    cells = "T1L1V2,C3S3V3Sh,G1C2" if levels < 4 else "T1V2,C3S3V3Sh"  # patches of deep levels are single pixels
+    # patches of deep levels are single pixels, which G1 cannot halve
+    strings = ["T1L1V2", "C3S3V3Sh", "G1C2"] if levels < 4 else ["T1L1G1", "C3S3V3Sh", "L1V2"]
+    cells = ",".join(strings[: levels + (backbone == "unet")])
     settings = ModelSettings(
-        backbone=backbone, cells=cells, channels=4, levels=levels, heads=2, window_heads=4, patch=(3, size, size), gates=True,
-        relative_bias=True,
+        backbone=backbone, cells=cells, channels=4, levels=levels, heads=2, window_heads=4, patch=(3, size, size),
+        relative_bias=True, gates=backbone == "unet",
     )  # fmt: skip
     graphdef, params = nnx.split(nnx.eval_shape(lambda: build(settings)))
     x = jax.ShapeDtypeStruct((1, 3, size, size, 3), jnp.float32)
@@ -78,11 +80,12 @@ def test_levels_fit_together(backbone, levels, size):
     assert output.shape == (1, 3, size, size, 2)
 
 
-def test_every_kind_of_cell_computes_in_both_backbones():
+@pytest.mark.parametrize(("backbone", "cells"), [("unet", "T1L1V2,V3S3Sh"), ("hrnet", "G1C2C3")])
+def test_every_kind_of_cell_computes(backbone, cells):
     """Bigger sizes compile for minutes; the goldens have them. bfloat16 stays close, gradients are finite at zero."""
     settings = ModelSettings(
-        backbone="unet", cells="T1L1V2,V3S3Sh", channels=4, levels=1, heads=2, window_heads=4, window=(2, 4, 4), window_patch=(2, 2),
-        mixer_ratio=0.0, patch=(3, 8, 8), gates=True, relative_bias=True,
+        backbone=backbone, cells=cells, channels=4, levels=1, heads=2, window_heads=4, window=(2, 4, 4), window_patch=(2, 2),
+        mixer_ratio=0.0, patch=(3, 8, 8), gates=backbone == "unet", relative_bias=True,
     )  # fmt: skip
     exact, params = apply(settings)
     rough, _ = apply(settings, jnp.bfloat16)
@@ -184,6 +187,10 @@ def test_one_frame_through_the_hrnet():
         ({"head": "skip"}, "model.head"),
         ({"patch": (16, 63, 64)}, "multiples of 2"),
         ({"levels": 0}, "model.levels"),
+        ({"gates": True}, "a hrnet has no gates"),
+        ({"cells": "T1,T1,C3"}, r"more than the 2 strings that 2 level\(s\) can use"),
+        ({"patch": (64, 64)}, r"data.patch is \(64, 64\): give 3 whole numbers"),
+        ({"window": (16, 8.5, 8)}, "model.window is"),
         ({"mixer_ratio": -1.0}, "model.mixer_ratio"),
         ({"stochastic_depth": 1.0}, "model.stochastic_depth"),
     ],
@@ -191,6 +198,23 @@ def test_one_frame_through_the_hrnet():
 def test_settings_name_the_field_and_the_choices(change, message):
     with pytest.raises(ValueError, match=message):
         ModelSettings(**change)
+
+
+@pytest.mark.parametrize("sees", ["complex_g", "complex", "magnitude"])
+def test_another_number_of_channels_is_refused(sees):
+    call, params = apply(dataclasses.replace(TINY, input=sees))
+    for channels in (2, 4):
+        with pytest.raises(ValueError, match=r"real part, imaginary part and g-map"):
+            call(params, jnp.zeros((1, 3, 8, 8, channels)))
+
+
+def test_a_tile_that_windows_do_not_divide_is_refused_before_training():
+    config = program.load_config("configs/hrnet_vit2d.py:quick")
+    with config.unlocked():
+        config.model.norm = "channel"
+        config.evaluation.tile = (8, 26, 24)
+    with pytest.raises(InputError, match=r"evaluation.tile \(8, 26, 24\): H is 26, which windows and patches do not fill"):
+        configuration.validate(config, devices=1)
 
 
 def test_an_unknown_name_lists_those_that_exist():
