@@ -37,7 +37,8 @@ def series(config: str, dtype: str, batch: int, repeats: int) -> dict[str, Any]:
 
     loaded = networks.load(config, dtype)
     tile, overlap = loaded.evaluation.tile, loaded.evaluation.overlap
-    tile = tuple(size or whole for size, whole in zip(tile, SERIES, strict=True))
+    frames, height, width = (size or whole for size, whole in zip(tile, SERIES, strict=True))
+    tile = (frames, height, width)
     graphdef, params = nnx.split(build(model_settings(loaded), dtype=jnp.dtype(dtype)))
     denoise = make_denoiser(graphdef, params, tile=tile, overlap=overlap, batch=batch)
     image = (np.random.default_rng(0).normal(size=(*SERIES, 2)) @ [1, 1j]).astype(np.complex64)

@@ -63,7 +63,9 @@ def load(path: str | Path) -> Bundle:
             raise InputError(f"a bundle of format {description['format']}, newer than this version reads ({FORMAT}): update")
         if _digest({key: value for key, value in description.items() if key != "sha256"}, parameters) != description["sha256"]:
             raise InputError("damaged (its digest differs); get the file again")
-        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in description["settings"].items()}
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in description["settings"].items()
+        }
         settings = ModelSettings(**fields)
         network = _with_parameters(settings, safetensors.load(parameters))
         return Bundle(settings, network, dict(description["card"]))

@@ -97,7 +97,7 @@ def run(golden: Golden) -> tuple[np.ndarray, np.ndarray]:
     return output, grad_input
 
 
-def build(golden: Golden) -> Callable[[Array], Array]:
+def build(golden: Golden) -> Any:
     """The network or part of one that a golden is of, with random parameters."""
     config = golden.config
     if "kind" in config:
@@ -123,8 +123,8 @@ def _part(name: str, options: Mapping[str, Any]) -> Callable[[Array], Array]:
     if name == "ConvolutionModule":
         taps = cells.CONVOLUTIONS[_mode(options["conv_type"])]
         return cells.ConvolutionModule(inputs, outputs, taps, norm, size, rngs=nnx.Rngs(0))
-    *window, window_frames = (*options.get("window_size", (height, width)), 1)[:3]
-    patch = options.get("patch_size", window)[:2]
+    tall, wide, window_frames = (*options.get("window_size", (height, width)), 1)[:3]
+    rows, columns = options.get("patch_size", (tall, wide))[:2]
     heads = options["n_head"]
     is_cell = name == "Cell"
     settings = ModelSettings(
@@ -132,7 +132,7 @@ def _part(name: str, options: Mapping[str, Any]) -> Callable[[Array], Array]:
         cells="C3",  # these settings are of a part: the cell is said below
         heads=heads,
         window_heads=8 if is_cell else heads,  # the authors' cells do not pass their number on to ViT
-        window=(window_frames, *window),
+        window=(window_frames, tall, wide),
         relative_bias=options.get("att_with_relative_position_bias", True),
         cosine=options.get("cosine_att", is_cell),
         mixer_ratio=options.get("scale_ratio_in_mixer", 4.0) if options.get("with_mixer", True) else 0.0,
@@ -141,14 +141,14 @@ def _part(name: str, options: Mapping[str, Any]) -> Callable[[Array], Array]:
     if not settings.cosine and options.get("normalize_Q_K"):
         raise InputError("normalize_Q_K without cosine_att: networks here compare tokens by cosine or by their plain product")
     if is_cell:
-        grid = Grid((window[0], window[1]), (patch[0], patch[1]))
+        grid = Grid((tall, wide), (rows, columns))
         return cells.Cell(_mode(options["att_mode"]), inputs, outputs, size, grid, settings, rngs=nnx.Rngs(0))
     if name not in CLASSES:
         raise InputError(f"{name} is not a part of the networks here")
     kind = CLASSES[name]
     # cells give global attention windows half as large, which `make_attention` does
     times = 2 if kind == "G1" else 1
-    grid = Grid((times * window[0], times * window[1]), (patch[0], patch[1]))
+    grid = Grid((times * tall, times * wide), (rows, columns))
     return attention.make_attention(kind, inputs, outputs, size, grid, settings, rngs=nnx.Rngs(0))
 
 
@@ -158,7 +158,7 @@ def _mode(name: str) -> str:
     return MODES[name]
 
 
-def _layer(golden: Golden) -> Callable[[Array], Array]:
+def _layer(golden: Golden) -> Any:
     """A layer, told by its options and the names of its weights."""
     options = golden.config
     if "norm_mode" in options:

@@ -114,7 +114,9 @@ def _attention(module: Attention, at: Callable[[str], str]) -> Iterator[Entry]:
     if module.bias_table is not None and module.bias_of is not None:
         positions = tokens.position_index(module.bias_of)
         names = at("relative_position_bias_table"), at("relative_position_index")
-        yield Entry(module.bias_table, names, lambda ws: _table(*ws, positions), lambda w: [w, positions.astype(np.int64)])
+        yield Entry(
+            module.bias_table, names, lambda ws: _table(ws[0], ws[1], positions), lambda w: [w, positions.astype(np.int64)]
+        )
     yield from entries(module.project_out, at("output_proj"))
 
 

@@ -100,8 +100,8 @@ class UNet(nnx.Module):
         grids = of_levels(settings.patch[1:], settings.window[1:], settings.window_patch, settings.levels)
 
         def block(level: int, inputs: int, outputs: int, grid: Grid) -> Block:
-            _, *image = settings.size_of_level(level)
-            return Block(level, inputs, outputs, keep_size(image, grid), settings, dtype=dtype, rngs=rngs)
+            fitting = keep_size(settings.size_of_level(level)[1:], grid)
+            return Block(level, inputs, outputs, fitting, settings, dtype=dtype, rngs=rngs)
 
         last = width(settings.levels - 1)
         self.out_channels = settings.channels

@@ -181,7 +181,7 @@ def _sides_of_the_seam(size: Triple, window: Triple, shift: Triple) -> np.ndarra
         if s:
             along = np.arange(n)
             number = (along >= n - w).astype(np.int8) + (along >= n - s)
-            region = 3 * region + np.expand_dims(number, [other for other in range(3) if other != axis])
+            region = 3 * region + np.expand_dims(number, tuple(other for other in range(3) if other != axis))
     t, h, w = (n // m for n, m in zip(size, window, strict=True))
     blocks = region.reshape(t, window[0], h, window[1], w, window[2])
     return np.einsum("TtHhWw->THWthw", blocks).reshape(t * h * w, -1)
