@@ -62,10 +62,11 @@ def check_overrides(argv: Sequence[str]) -> None:
     Raises:
       InputError: for an unknown field, or a configuration that cannot be loaded.
     """
-    text = config_text(argv) or (flags.FLAGS["config"].default if "config" in flags.FLAGS else "")
-    if not text:
+    text = config_text(argv)
+    config = load_config(text) if text else "config" in flags.FLAGS and flags.FLAGS["config"].default
+    if not config:
         return
-    fields = set(_leaves(load_config(text)))
+    fields = set(_leaves(config))
     given = [argument.lstrip("-").split("=", 1) for argument in argv[1:] if argument.startswith("-")]
     for words in given:
         name = words[0].removeprefix("config.")
