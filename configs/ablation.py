@@ -1,6 +1,6 @@
 """What the knowledge of the reconstruction is worth: the four training modes of the paper's Table 2, in small.
 
-    python launch/ablation.py --workdir=runs/ablation                                  # all modes, two seeds: 3 to 6 hours on 2 CPU cores
+    python launch/ablation.py --workdir=runs/ablation                                  # all modes, two seeds: 3 to 6 hours on 2 cores
     python launch/train.py --config=configs/ablation.py:without_g_factor               # one of them
 
 The proposed mode is configs/laptop.py:long, which small budgets suffice for. Results: docs/reproduction.md.

@@ -63,10 +63,9 @@ def check_overrides(argv: Sequence[str]) -> None:
       InputError: for an unknown field, or a configuration that cannot be loaded.
     """
     text = config_text(argv)
-    config = load_config(text) if text else "config" in flags.FLAGS and flags.FLAGS["config"].default
-    if not config:
+    if not text:
         return
-    fields = set(_leaves(config))
+    fields = set(_leaves(load_config(text)))
     given = [argument.lstrip("-").split("=", 1) for argument in argv[1:] if argument.startswith("-")]
     for words in given:
         name = words[0].removeprefix("config.")
