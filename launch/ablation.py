@@ -27,6 +27,9 @@ REFERENCE = "proposed"
 
 
 def main() -> None:
+    from data_pipeline import heap
+
+    heap.one_heap_of_huge_pages()  # before the threads of jax; a step on a CPU takes some three quarters of the time
     import jax
 
     from configs import ablation

@@ -19,6 +19,9 @@ WORKDIR = flags.DEFINE_string("workdir", None, "folder of this run [runs/CONFIG]
 
 
 def main() -> None:
+    from data_pipeline import heap
+
+    heap.one_heap_of_huge_pages()  # before the threads of jax; a step on a CPU takes some three quarters of the time
     import jax
 
     from data_pipeline.records import SPLITS
