@@ -3,7 +3,7 @@
     python launch/ablation.py --workdir=runs/ablation                                  # all modes, two seeds: 3 to 6 hours on 2 cores
     python launch/train.py --config=configs/ablation.py:without_g_factor               # one of them
 
-The proposed mode is configs/laptop.py:long with a third more steps. Results: docs/reproduction.md.
+The proposed mode is configs/laptop.py:long with more steps. Results: docs/reproduction.md.
 """
 
 from ml_collections import ConfigDict

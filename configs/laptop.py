@@ -20,7 +20,7 @@ def get_config(size: str = "short") -> ConfigDict:
     config.train.update(steps=800, evaluate_every=200, checkpoint_every=200)
     if size == "long":
         config.data.simulation.subjects = (600, 8, 32)
-        config.train.update(steps=3600, evaluate_every=600, checkpoint_every=600)
+        config.train.update(steps=3000, evaluate_every=600, checkpoint_every=600)
     elif size != "short":
         raise ValueError(f"size {size!r} does not exist: write laptop.py or laptop.py:long")
     return config
