@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,12 @@ import pytest
 # the suite runs in two processes on two cores: one thread pool each
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# what one process of the suite compiled the others read: both workers, and the programs that tests start
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    CACHE = tempfile.TemporaryDirectory(prefix="compiled-")  # of the process that starts the workers, who inherit this:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -46,14 +53,12 @@ def tiny_records(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def launch(tmp_path_factory):
+def launch():
     """Runs a program of launch/ as a user does: `launch("train", *flags, devices=1)` -> the running process."""
-    cache = tmp_path_factory.mktemp("compiled")
 
     def start(program: str, *flags: str, devices: int = 1) -> subprocess.Popen:
         environment = os.environ | {
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-            "JAX_COMPILATION_CACHE_DIR": str(cache),
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": str(REPOSITORY),  # this checkout, whatever the environment has installed
         }

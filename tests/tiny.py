@@ -5,6 +5,7 @@ TINY = (
     "--config.model.channels=4",
     "--config.model.heads=2",
     "--config.model.cells=T1",
+    "--config.model.levels=1",  # a third of the compilation of two
     "--config.model.stochastic_depth=0.2",
     "--config.evaluation.tile=(4,16,16)",
     "--config.evaluation.overlap=(2,4,4)",
