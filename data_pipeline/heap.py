@@ -2,7 +2,7 @@
 
 Fresh pages are dear: glibc gives large blocks back to the system at once and asks for zeroed pages again for the next one. Reading
 a series of 5 to 10 MB into a fresh buffer costs more for the pages of that buffer than for the reading, and a training step on a
-CPU spends a seventh of its time on the pages of its temporaries. Measured in docs/benchmarks.md.
+CPU spends a ninth of its processor time in the kernel, most of it for the pages of its temporaries. Measured in docs/benchmarks.md.
 """
 
 import ctypes
@@ -26,10 +26,10 @@ def keep_freed_buffers() -> bool:
 
 
 def one_heap_of_huge_pages() -> bool:
-    """Gives all threads of this process one heap, which grows only, in pages of 2 MB; False where the C library is not glibc.
+    """Gives all threads of this process one heap, which grows only, in pages of 2 MB.
 
     For a program that makes the same large temporaries in every step: it keeps as much memory as it ever needed at once. To be
-    called before other threads start.
+    called before other threads start. False where the C library is not glibc, or the system gives no pages of 2 MB.
 
     Source: glibc manual, "Malloc Tunable Parameters"; madvise(2).
     """

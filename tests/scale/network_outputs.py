@@ -17,13 +17,13 @@ BATCH, PATCH = 8, (3, 8, 8)
 CELLS = {"unet": "T1L1V2,V3S3Sh", "hrnet": "G1C2C3"}
 
 
-def outputs(backbone: str, dtype: str = "float32") -> dict[str, np.ndarray]:
-    """Of inference and training, on 1 and 8 devices, the first of them twice: `[B, T, H, W, 2]` each."""
+def outputs(backbone: str) -> dict[str, np.ndarray]:
+    """Of inference and training, on 1 device, on 8 and on 8 again: `[B, T, H, W, 2]` each."""
     settings = ModelSettings(
         backbone=backbone, cells=CELLS[backbone], channels=4, levels=1, heads=2, window_heads=4, window=(2, 4, 4),
         window_patch=(2, 2), mixer_ratio=0.0, patch=PATCH, gates=backbone == "unet", relative_bias=True, stochastic_depth=0.3,
     )  # fmt: skip
-    graphdef, params = nnx.split(build(settings, dtype=dtype))
+    graphdef, params = nnx.split(build(settings))
     noisy = jax.random.normal(jax.random.key(0), (BATCH, *PATCH, 2))
     x, key = jnp.concatenate([noisy, jnp.ones((BATCH, *PATCH, 1))], axis=-1), jax.random.key(1)
 
