@@ -5,15 +5,18 @@ ventricle, y inferior.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from data_pipeline.simulator.motion import State
-from data_pipeline.simulator.shapes import Layer, Window, capsule, cover, ellipsoid
+from data_pipeline.simulator.shapes import Layer, Window, capsule, cover, ellipsoid, length
 from data_pipeline.simulator.texture import power_law, sample
 
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]
+NOWHERE: Window = (slice(0, 0), slice(0, 0))
+MEAN_OF_SECTOR = 0.243  # of exp(3 (cos - 1)) over the circle
 
 
 class Form(NamedTuple):
@@ -54,7 +57,7 @@ class Place(NamedTuple):
       fat: thickness of the epicardial fat.
       rv_lumps: bumps of the right ventricle's border.
       pixel_mm: spacing of the points.
-      index: `[2, 4]` row and column of a point (x, y, z, 1).
+      index: `[3, 4]` row, column and height over the image (mm) of a point (x, y, z, 1).
     """
 
     points: Points
@@ -75,25 +78,54 @@ class Beating(NamedTuple):
       layers: in painting order, coverage `[h, w]`.
       fibres: `[2, h, w]` material coordinates (mm) along and across the wall's fibres.
       around: `[h, w]` material angle around the long axis.
-      displacement: `[3, h, w]` shift in the heart's frame (mm) from a point to where its material was at end diastole.
-      outside: `[h, w]` distance (mm) to the pericardium, negative inside.
     """
 
     layers: list[Layer]
     fibres: np.ndarray
     around: np.ndarray
-    displacement: np.ndarray
+
+
+class Outline(NamedTuple):
+    """The heart seen from outside in one frame.
+
+    Attributes:
+      outside: `[h, w]` distance (mm) to the pericardium, negative inside.
+      displacement: `[3, h, w]` shift in the heart's frame (mm) from a point to where its material was at end diastole.
+    """
+
     outside: np.ndarray
+    displacement: np.ndarray
+
+
+class Chamber(NamedTuple):
+    """Signed distance `[a, b]` to an atrium or a great vessel in the window of the points that it is near to; what fills it."""
+
+    distance: np.ndarray
+    blood: str
+    window: Window
+
+
+class Shapes(NamedTuple):
+    """Signed distances `[h, w]` in one frame: ventricles, what lies above them, all muscle, the fat around it, the sac."""
+
+    left: "LeftVentricle"
+    right: "RightVentricle"
+    above: list[Chamber]
+    muscle: np.ndarray
+    pericardium: np.ndarray
+    sac: np.ndarray
 
 
 class LeftVentricle(NamedTuple):
-    """Signed distances to outer wall, cavity and valve plane; x and y over the roundness; mean radius of the cavity."""
+    """Signed distances to outer wall, cavity and valve plane; x and y over the roundness; radius of the cavity at every angle and
+    its mean, radius of the wall."""
 
     wall: np.ndarray
     cavity: np.ndarray
     valve_plane: np.ndarray
     x: np.ndarray
     y: np.ndarray
+    inner: np.ndarray
     outer: np.ndarray
     radius: float
 
@@ -134,6 +166,14 @@ def within(points: Points, near: Window) -> Points:
     return x, y, z
 
 
+def part(place: Place, near: Window) -> Place:
+    """The points of a window, with what belongs to them."""
+    index = place.index.copy()
+    index[:2, 3] -= [side.start for side in near]
+    fields = {name: getattr(place, name)[near] for name in ("angle", "roundness", "weak", "thickness", "fat", "rv_lumps")}
+    return place._replace(points=within(place.points, near), index=index, **fields)
+
+
 def at(card: dict, form: Form, points: Points, pixel_mm: float) -> Place:
     """Prepares a heart for points of its frame."""
     angle = np.arctan2(points[1], points[0])
@@ -154,20 +194,25 @@ def at(card: dict, form: Form, points: Points, pixel_mm: float) -> Place:
 
 
 def indices(points: Points) -> np.ndarray:
-    """Matrix `[2, 4]` that takes (x, y, z, 1) to row and column of an affine grid of points `[h, w]`, past the grid too."""
+    """Matrix `[3, 4]` that takes (x, y, z, 1) to row, column and height of an affine grid of points `[h, w]`, past the grid too."""
     corner = np.array([float(p[0, 0]) for p in points])
     steps = np.array([[float(p[-1, 0] - p[0, 0]) / (len(p) - 1), float(p[0, -1] - p[0, 0]) / (p.shape[1] - 1)] for p in points])
-    inverse = np.linalg.pinv(steps)
+    normal = np.cross(steps[:, 0], steps[:, 1])
+    inverse = np.concatenate([np.linalg.pinv(steps), normal[None] / np.linalg.norm(normal)])
     return np.concatenate([inverse, -inverse @ corner[:, None]], axis=1)
 
 
-def window(place: Place, start: tuple, end: tuple, reach: float) -> Window:
-    """Rows and columns within `reach` mm of a segment: what lies around it is drawn there and nowhere else."""
-    ends = np.array([[*start, 1.0], [*end, 1.0]]) @ place.index.T
+def window(place: Place, corners: Sequence[tuple], reach: float) -> Window:
+    """Rows and columns within `reach` mm of what lies between `corners`: it is drawn there and nowhere else. None if it is far."""
+    rows, columns, heights = (place.index[:, :3] @ np.array(corners).T + place.index[:, 3:]).tolist()
+    if min(heights) > reach or max(heights) < -reach:
+        return NOWHERE
     margin = reach / place.pixel_mm + 1
-    low, high = np.floor(ends.min(axis=0) - margin).astype(int), np.ceil(ends.max(axis=0) + margin).astype(int) + 1
-    rows, columns = (slice(min(max(a, 0), n), min(max(b, 0), n)) for a, b, n in zip(low, high, place.angle.shape, strict=True))
-    return rows, columns
+    row, column = (
+        slice(min(max(math.floor(min(at) - margin), 0), n), min(max(math.ceil(max(at) + margin) + 1, 0), n))
+        for at, n in zip((rows, columns), place.angle.shape, strict=True)
+    )
+    return row, column
 
 
 def fourier(angle: np.ndarray, series: np.ndarray) -> np.ndarray:
@@ -175,8 +220,15 @@ def fourier(angle: np.ndarray, series: np.ndarray) -> np.ndarray:
     return sum((float(size) * np.cos(float(k) * angle + float(phase)) for k, size, phase in series.T), np.zeros_like(angle))
 
 
+def outline(card: dict, form: Form, place: Place, state: State) -> Outline:
+    """The heart from outside, at points that may be far from it: what they need who surround it."""
+    shapes = shapes_of(card, form, place, state, 60)
+    *_, displacement, _ = material(card, place, state, shapes.left)
+    return Outline(shapes.sac, displacement)
+
+
 def heart(card: dict, form: Form, place: Place, state: State) -> Beating:
-    """The heart in one frame.
+    """The heart in one frame, at points within it or near it.
 
     The wall is incompressible: a point at radius r was at r_m with r_m^2 = R_i^2 + (r^2 - r_i^2) * stretch, and the outer radius
     follows from that. Regional wall motion, twist, an AV plane that descends, atria that fill in antiphase.
@@ -184,38 +236,37 @@ def heart(card: dict, form: Form, place: Place, state: State) -> Beating:
     # the slice is 6-8 mm thick: borders that are not normal to it are less sharp
     sharp = max(place.pixel_mm, card["softness_mm"])
     soft = max(place.pixel_mm, 1.7 * card["softness_mm"])
-    inner = card["lv_radius_mm"] * (1 - state.contraction * place.weak)
-    left = left_ventricle(card, place, state, inner)
-    right = right_ventricle(card, form, place, state)
-    above = chambers_above(card, form, place, state)
-    fibres, around, displacement, height = material(card, place, state, inner, left)
+    around_chambers = 2 * card["epicardial_fat_mm"] + card["effusion_mm"] + 8 + soft  # where their distance decides something
+    left, right, above, muscle, pericardium, sac = shapes_of(card, form, place, state, around_chambers)
+    fibres, around, _, height = material(card, place, state, left)
 
-    muscle = np.minimum(left.wall, right.wall)
-    for distance, _ in above:
-        muscle = np.minimum(muscle, distance - 2)
-    pericardium = muscle - place.fat - 5 * np.exp(-((left.valve_plane / 9) ** 2))
-
-    sac = pericardium - card["effusion_mm"]
     layers = [Layer("csf", cover(sac, soft))] if card["effusion_mm"] else []
     layers += [Layer("fat", cover(pericardium, soft)), Layer("cortical", 0.35 * cover(np.abs(sac - 0.4) - 0.6, sharp))]
-    for distance, blood in above:
-        layers += [Layer("myocardium", cover(distance - 1.6, soft)), Layer(blood, cover(distance, soft))]
+    for distance, blood, near in above:
+        layers += [Layer("myocardium", cover(distance - 1.6, soft), near), Layer(blood, cover(distance, soft), near)]
     layers += right_layers(form, place, right, height, sharp, soft)
     layers += left_layers(card, form, place, state, left, height, sharp)
-    for leaflets, amount in valves(card, place.points, state):
-        layers.append(Layer("myocardium", amount * cover(leaflets, sharp)))
-    grooves = cover(pericardium, sharp) * cover(-muscle, sharp)
-    for where, size in form.coronary:
-        reach = left.outer * place.roundness + place.fat * 0.5 + 1
-        x, y, _ = place.points
-        distance = np.hypot(x - reach * math.cos(where), y - reach * math.sin(where)) - size
-        layers.append(Layer("blood", cover(distance, sharp) * grooves))
-    return Beating(layers, fibres, around, displacement, sac)
+    layers += valves(card, place, state, sharp)
+    layers += coronaries(form, place, left, cover(pericardium, sharp) * cover(-muscle, sharp), sharp)
+    return Beating(layers, fibres, around)
 
 
-def left_ventricle(card: dict, place: Place, state: State, inner: np.ndarray) -> LeftVentricle:
+def shapes_of(card: dict, form: Form, place: Place, state: State, reach: float) -> Shapes:
+    """The heart's shapes; the distance to what lies above the ventricles counts within `reach` mm of it."""
+    left = left_ventricle(card, place, state)
+    right = right_ventricle(card, form, place, state)
+    above = chambers_above(card, form, place, state, reach)
+    muscle = np.minimum(left.wall, right.wall)
+    for distance, _, near in above:
+        muscle[near] = np.minimum(muscle[near], distance - 2)
+    pericardium = muscle - place.fat - 5 * np.exp(-((left.valve_plane / 9) ** 2))
+    return Shapes(left, right, above, muscle, pericardium, pericardium - card["effusion_mm"])
+
+
+def left_ventricle(card: dict, place: Place, state: State) -> LeftVentricle:
     """The left ventricle: a spheroid truncated at the valve plane, its wall of constant volume."""
     x, y, z = place.points
+    inner = card["lv_radius_mm"] * (1 - state.contraction * place.weak)
     base, stretch = card["lv_length_mm"], state.stretch
     xs, ys = x / place.roundness, y / place.roundness
     radius = card["lv_radius_mm"]
@@ -230,8 +281,9 @@ def left_ventricle(card: dict, place: Place, state: State, inner: np.ndarray) ->
         valve_plane=valve_plane,
         x=xs,
         y=ys,
+        inner=inner,
         outer=outer,
-        radius=float(inner.mean()),
+        radius=radius * (1 - state.contraction * (1 - MEAN_OF_SECTOR * card["defect"])),
     )
 
 
@@ -254,12 +306,12 @@ def left_layers(
             if state.emptied < 0.5
             else ((-7.0, -10.0, 0.75 * base), (-8.0, -14.0, base))
         )
-        near = window(place, *ends, 5)
+        near = window(place, ends, 5)
         plume = capsule(within(place.points, near), *ends, 3.0)
         layers.append(Layer("cortical", 0.55 * np.clip(-plume / 4 + 0.2, 0, 1) * blood[near], near))
     for muscle in form.papillary:
         foot, tip, size = papillary(card, state, left.radius, muscle)
-        near = window(place, foot, tip, size + sharp + 0.3 * left.radius)  # the cavity is not round
+        near = window(place, (foot, tip), size + sharp + 0.3 * left.radius)  # the cavity is not round
         body = capsule(within((left.x, left.y, place.points[2]), near), foot, tip, size)
         layers.append(Layer("myocardium", cover(body, sharp) * blood[near], near))
         for side in (-0.5, 0.5):
@@ -268,7 +320,7 @@ def left_layers(
                 0.6 * card["lv_radius_mm"] * math.sin(muscle[0] + side),
             )
             ends = (tip, (*ring, state.stretch * base - 8))
-            near = window(place, *ends, 0.35 + sharp)
+            near = window(place, ends, 0.35 + sharp)
             thread = capsule(within(place.points, near), *ends, 0.35)
             layers.append(Layer("myocardium", 0.6 * cover(thread, sharp) * blood[near], near))
     return layers
@@ -286,12 +338,12 @@ def papillary(
 
 
 def material(
-    card: dict, place: Place, state: State, inner: np.ndarray, left: LeftVentricle
+    card: dict, place: Place, state: State, left: LeftVentricle
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Where the tissue at every point was at end diastole: fibre coordinates, angle, displacement (`Beating`), height."""
+    """Where the tissue at every point was at end diastole: fibre coordinates, angle, displacement (`Outline`), height."""
     x, y, z = place.points
     r2 = left.x * left.x + left.y * left.y
-    radius = np.sqrt(np.maximum(card["lv_radius_mm"] ** 2 + (r2 - inner**2) * state.stretch, 0.02 * r2))
+    radius = np.sqrt(np.maximum(card["lv_radius_mm"] ** 2 + (r2 - left.inner**2) * state.stretch, 0.02 * r2))
     twist = math.radians(card["twist_deg"]) * state.emptied * (0.6 - z / card["lv_length_mm"])
     height = z / state.stretch
     around = place.angle - twist
@@ -353,7 +405,7 @@ def right_ventricle(card: dict, form: Form, place: Place, state: State) -> Right
 def right_layers(form: Form, place: Place, right: RightVentricle, height: np.ndarray, sharp: float, soft: float) -> list[Layer]:
     """Thin wall, blood between coarse trabeculae, the moderator band."""
     blood = cover(right.cavity, soft)
-    near = window(place, *right.band, 2 + sharp)
+    near = window(place, right.band, 2 + sharp)
     columns = trabeculae(form.speckle, -right.cavity / 4, right.x * 1.5 + 0.4 * height + 90, right.y * 1.5, -0.5)
     return [
         Layer("myocardium", cover(right.wall, soft)),
@@ -372,44 +424,69 @@ def right_valve(card: dict, state: State) -> float:
     return card["lv_length_mm"] * (state.stretch - 0.05 * state.emptied)
 
 
-def chambers_above(card: dict, form: Form, place: Place, state: State) -> list[tuple[np.ndarray, str]]:
-    """Signed distances to the atria with their veins, pulmonary artery and aortic root, with the tissue that fills them."""
-    points = x, y, z = place.points
+def chambers_above(card: dict, form: Form, place: Place, state: State, reach: float) -> list[Chamber]:
+    """Atria with their veins, pulmonary artery and aortic root, within `reach` mm of each."""
     top = card["lv_length_mm"] * state.stretch
     fill = 0.84 + 0.3 * state.emptied**0.7 * card["ejection_fraction"]
     pulse = form.aorta * (1 + 0.05 * state.emptied)
-    right_atrium = (x - right_x(card) + 4, y - 8, z - right_valve(card, state) - 20 * fill)
+    right_centre = (right_x(card) - 4, 8.0, right_valve(card, state) + 20 * fill)
     left_centre = (5.0, 9.0, top + 21 * fill)
-    left_atrium = ellipsoid(tuple(p - c for p, c in zip(points, left_centre, strict=True)), (25 * fill, 21 * fill, 24 * fill))
-    for vein in form.veins:
-        end = tuple(c + v for c, v in zip(left_centre, vein, strict=True))
-        near = window(place, left_centre, end, 40)  # beyond, its distance decides nothing
-        left_atrium[near] = np.minimum(left_atrium[near], capsule(within(points, near), left_centre, end, 5.0))
+
+    def atrium(centre: tuple, half: tuple, blood: str, veins: Sequence[tuple] = ()) -> Chamber:
+        ends = [tuple(c + v for c, v in zip(centre, vein, strict=True)) for vein in veins]
+        near = window(place, (centre, *ends), max(half) + reach)
+        points = within(place.points, near)
+        distance = ellipsoid(tuple(p - c for p, c in zip(points, centre, strict=True)), half)
+        for end in ends:
+            distance = np.minimum(distance, capsule(points, centre, end, 5.0))
+        return Chamber(distance, blood, near)
+
+    def vessel(start: tuple, end: tuple, radius: float, blood: str) -> Chamber:
+        near = window(place, (start, end), radius + reach)
+        return Chamber(capsule(within(place.points, near), start, end, radius), blood, near)
+
     return [
-        (ellipsoid(right_atrium, (24 * fill, 23 * fill, 23 * fill)), "venous"),
-        (left_atrium, "blood"),
-        (capsule(points, (-24, -32, top - 8), (4, -46, top + 22), 0.95 * pulse), "venous"),
-        (capsule(points, (-7, -13, top - 4), (-18, -40, top + 36), pulse), "blood"),
+        atrium(right_centre, (24 * fill, 23 * fill, 23 * fill), "venous"),
+        atrium(left_centre, (25 * fill, 21 * fill, 24 * fill), "blood", form.veins),
+        vessel((-24, -32, top - 8), (4, -46, top + 22), 0.95 * pulse, "venous"),
+        vessel((-7, -13, top - 4), (-18, -40, top + 36), pulse, "blood"),
     ]
 
 
-def valves(card: dict, points: Points, state: State) -> list[tuple[np.ndarray, float]]:
-    """Signed distances to mitral, tricuspid and aortic leaflets, 0.8 to 1.2 mm thick, with how much of a slice they fill.
+def valves(card: dict, place: Place, state: State, sharp: float) -> list[Layer]:
+    """Mitral, tricuspid and aortic leaflets, 0.8 to 1.2 mm thick, which fill a part of a slice.
 
     Mitral and tricuspid leaflets hang from a ring in the valve plane and open in diastole; the aortic ones lie across the root.
     """
-    x, y, z = points
     opening = 0.15 + 1.1 * max(1 - 1.5 * state.emptied, 0)
-    rings = (
-        (3.0, 0.72 * card["lv_radius_mm"], card["lv_length_mm"] * state.stretch),
-        (right_x(card), 0.62 * card["rv_radius_mm"], right_valve(card, state)),
-    )
-    distances = []
-    for place, ring, plane in rings:
-        radial = np.hypot(x - place, 0.6 * y)
-        tip = (ring - 0.95 * ring * math.cos(opening), -0.95 * ring * math.sin(opening))
-        distances.append((capsule((radial, z - plane), (ring, 0.0), tip, 0.6), 0.8))
     top = card["lv_length_mm"] * state.stretch
-    side = np.hypot(x + 9, y + 18)
-    distances.append((capsule((side, z - top - 5), (11.0, 0.0), (1.0, 3.0), 0.4), 0.5))
-    return distances
+    layers = []
+    for at, ring, plane in (
+        (3.0, 0.72 * card["lv_radius_mm"], top),
+        (right_x(card), 0.62 * card["rv_radius_mm"], right_valve(card, state)),
+    ):
+        near = window(place, ((at, 0.0, plane), (at, 0.0, plane - ring)), ring / 0.6 + 0.6 + sharp)
+        x, y, z = within(place.points, near)
+        tip = (ring - 0.95 * ring * math.cos(opening), -0.95 * ring * math.sin(opening))
+        leaflets = capsule((length(x - at, 0.6 * y), z - plane), (ring, 0.0), tip, 0.6)
+        layers.append(Layer("myocardium", 0.8 * cover(leaflets, sharp), near))
+    near = window(place, ((-9.0, -18.0, top + 5), (-9.0, -18.0, top + 8)), 11.4 + sharp)
+    x, y, z = within(place.points, near)
+    cusps = capsule((length(x + 9, y + 18), z - top - 5), (11.0, 0.0), (1.0, 3.0), 0.4)
+    return [*layers, Layer("myocardium", 0.5 * cover(cusps, sharp), near)]
+
+
+def coronaries(form: Form, place: Place, left: LeftVentricle, grooves: np.ndarray, sharp: float) -> list[Layer]:
+    """Arteries that run along the left ventricle in the fat, seen inside the coverage `grooves`."""
+    reach = left.outer * place.roundness + place.fat * 0.5 + 1
+    nearest, furthest = float(reach.min()), float(reach.max())
+    lowest, highest = (float(limit(place.points[2])) for limit in (np.min, np.max))
+    layers = []
+    for where, size in form.coronary:
+        cosine, sine = math.cos(where), math.sin(where)
+        corners = [(r * cosine, r * sine, z) for r in (nearest, furthest) for z in (lowest, highest)]
+        near = window(place, corners, size + sharp)
+        x, y, _ = within(place.points, near)
+        distance = length(x - reach[near] * cosine, y - reach[near] * sine) - size
+        layers.append(Layer("blood", cover(distance, sharp) * grooves[near], near))
+    return layers

@@ -3,7 +3,6 @@
 import cmath
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +11,9 @@ from data_pipeline.simulator import contrast, kinetics
 from data_pipeline.simulator import heart as hearts
 from data_pipeline.simulator import torso as bodies
 from data_pipeline.simulator import view as views
+from data_pipeline.simulator.frame import on_matrix
 from data_pipeline.simulator.motion import State, Timing, volume_curve
-from data_pipeline.simulator.shapes import WHOLE, Layer
+from data_pipeline.simulator.shapes import Layer
 from data_pipeline.simulator.subject import Settings
 from data_pipeline.simulator.texture import power_law, sample, strands
 from data_pipeline.simulator.view import View
@@ -35,6 +35,9 @@ TEXTURE = {
     "cortical": (0.2, 0.0),
 }
 PATTERN_MM = 0.8
+REACH_MM = 3.0  # past the pericardium, where a heart is drawn
+ROWS = 48  # of the body at a time
+ROUGH = 4  # fine grid points between those where the heart's outline is found
 LABELS = {"blood": 1, "venous": 1, "myocardium": 2}
 Box = tuple[slice, slice]
 Signals = dict[str, np.ndarray]
@@ -77,55 +80,68 @@ def draw(
     form = hearts.draw_form(random("heart"))
     texture = random("texture")
     unit = lambda exponent, longest: power_law(texture, view.shape, exponent, longest=longest / view.pixel_mm)
-    wall = wall_pattern(texture, card)
-    textures = Textures(unit(2.0, 10), unit(2.0, 60), unit(2.2, 20), wall)
+    pattern = wall_pattern(texture, card)
+    textures = Textures(unit(2.0, 10), unit(2.0, 60), unit(2.2, 20))
     signals = contrast.tissue_signals(random("contrast"), settings, view, card)
     weights = kinetics.weights(card, settings, when, random("contrast").spawn(1)[0])  # numbers other than those of the signals
     if settings.kind == "retro_cine":
         box = heart_box(card, view)
-        still = paint(bodies.torso(card, body, view, view.body), textured(signals, textures))
+        still = painted_body(card, body, view, view.body, textured(signals, textures))
     else:
         box, still = (slice(0, view.shape[0]), slice(0, view.shape[1])), np.zeros(view.shape, np.complex64)
 
-    place = hearts.at(card, form, views.in_heart(view, view.body[:, box[0], box[1]]), view.pixel_mm)
-    inside = {name: signal[box] for name, signal in signals.items()}
-    swirls = swirl(random("blood"), len(states), inside["blood"].shape, view.pixel_mm)
+    body_points = view.body[:, box[0], box[1]]
+    rough_points = coarser(body_points, ROUGH)
+    place = hearts.at(card, form, views.in_heart(view, body_points), view.pixel_mm)
+    rough_place = hearts.at(card, form, views.in_heart(view, rough_points), ROUGH * view.pixel_mm)
+    shape = place.angle.shape
+    inside = {name: signals[name][box] for name in ("blood", "venous", "myocardium", "fat", "csf", "cortical")}
+    swirls = swirl(random("blood"), len(states), shape, view.pixel_mm)
     speed = flow(card, when.cycle)
 
     def frame(index: int) -> tuple[np.ndarray, np.ndarray]:
         state = states[index]
+        current = kinetics.weighted(inside, weights, index)
         if settings.kind == "retro_cine":
-            beating = hearts.heart(card, form, place, state)
-            part = moved_background(still, beating, view, box)
-            current = inside
+            seen = view
+            outline = hearts.outline(card, form, rough_place, state)
+            part = moved_background(still, outline, view, box)
         else:
-            breathing, points = breathed(view, state.breath, card)
-            current = kinetics.weighted(signals, weights, index)
-            part = paint(
-                bodies.torso(card, body, breathing, points), textured(current, moved_textures(textures, view, state.breath))
+            seen, points = breathed(view, state.breath, card)
+            outline = hearts.outline(
+                card, form, hearts.at(card, form, views.in_heart(seen, rough_points), rough_place.pixel_mm), state
             )
-            moved = hearts.at(card, form, views.in_heart(breathing, view.body), view.pixel_mm)
-            beating = hearts.heart(card, form, moved, state)
-        flowing, wall = stirred(swirls(index), card, speed[index]), wall_field(beating, textures.wall)
-        own = {name: current[name] * flowing for name in ("blood", "venous")}
-        own |= {name: current[name] * (1 + np.float32(TEXTURE[name][0]) * wall) for name in ("myocardium", "fat")}
+            everything = kinetics.weighted(signals, weights, index)
+            part = painted_body(card, body, seen, points, textured(everything, moved_textures(textures, view, state.breath)))
+        near = window_of(outline.outside < REACH_MM + 5 * view.pixel_mm, ROUGH, shape)
+        if near is None:
+            return part, np.zeros(settings.matrix, np.uint8)
+        if settings.kind == "retro_cine":
+            here = hearts.part(place, near)
+        else:
+            here = hearts.at(card, form, views.in_heart(seen, body_points[:, near[0], near[1]]), view.pixel_mm)
+        beating = hearts.heart(card, form, here, state)
+        flowing, wall = stirred(swirls(index, near), card, speed[index]), wall_field(beating, pattern)
+        own = {name: signal[near] for name, signal in current.items()}
+        own |= {name: own[name] * flowing for name in ("blood", "venous")}
+        own |= {name: own[name] * (1 + np.float32(TEXTURE[name][0]) * wall) for name in ("myocardium", "fat")}
         own["myocardium"] = kinetics.with_defect(own["myocardium"], weights, index, beating.around, card)
-        paint(beating.layers, current | own, part)
-        marks = heart_labels(beating.layers, view.shape, box, settings) if labelled else np.zeros(settings.matrix, np.uint8)
-        return part, marks
+        paint(beating.layers, own, part[near])
+        if not labelled:
+            return part, np.zeros(settings.matrix, np.uint8)
+        corner = (box[0].start + near[0].start, box[1].start + near[1].start)
+        return part, heart_labels(beating.layers, view.shape, corner, here.angle.shape, settings)
 
-    with ThreadPoolExecutor(2) as threads:  # numpy lets go of the interpreter: two frames at once
-        parts, marked = zip(*threads.map(frame, range(len(states))), strict=True)
+    parts, marked = zip(*map(frame, range(len(states))), strict=True)
     return Drawn(still, box, share_views(np.stack(parts), when.footprint), np.stack(marked))
 
 
 class Textures(NamedTuple):
-    """Unit fields: of the body on the view's grid (fine, coarse, network of strands), of the heart's wall on PATTERN_MM."""
+    """Unit fields of the body on the view's grid: fine, coarse, network of strands."""
 
     fine: np.ndarray
     coarse: np.ndarray
     network: np.ndarray
-    wall: np.ndarray
 
 
 def textured(signals: Signals, textures: Textures) -> Signals:
@@ -146,7 +162,7 @@ def moved_textures(textures: Textures, view: View, breath: float) -> Textures:
     angle = breath * view.normal[2] / 10
     cosine, sine = np.float32(math.cos(angle)), np.float32(math.sin(angle))
     turn = lambda field: cosine * np.roll(field, (down, across), (0, 1)) + sine * np.roll(field, (97, 61), (0, 1))
-    return Textures(turn(textures.fine), turn(textures.coarse), turn(textures.network), textures.wall)
+    return Textures(turn(textures.fine), turn(textures.coarse), turn(textures.network))
 
 
 def breathed(view: View, breath: float, card: dict) -> tuple[View, np.ndarray]:
@@ -169,8 +185,12 @@ def share_views(moving: np.ndarray, footprint: np.ndarray) -> np.ndarray:
     """Temporal footprint of a segmented readout: frame t holds `footprint[t]` of each neighbour, periodic; `[T, h, w]`."""
     if not footprint.any():
         return moving
-    part = footprint.astype(np.float32)[:, None, None]
-    return (1 - 2 * part) * moving + part * (np.roll(moving, 1, axis=0) + np.roll(moving, -1, axis=0))
+    shared = np.empty_like(moving)
+    for t, part in enumerate(footprint.astype(np.float32)):  # frame by frame, as the cache likes it
+        np.add(moving[t - 1], moving[(t + 1) % len(moving)], out=shared[t])
+        shared[t] *= part
+        shared[t] += (1 - 2 * part) * moving[t]
+    return shared
 
 
 def heart_box(card: dict, view: View) -> Box:
@@ -183,20 +203,55 @@ def heart_box(card: dict, view: View) -> Box:
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
-def moved_background(still: np.ndarray, beating: hearts.Beating, view: View, box: Box) -> np.ndarray:
+def moved_background(still: np.ndarray, outline: hearts.Outline, view: View, box: Box) -> np.ndarray:
     """The body behind the heart, pulled along by it: the displacement decays over 14 mm outside the pericardium, `[h, w]`.
 
     It is 0 at the borders of the box, where the body that stays begins.
+
+    Args:
+      outline: on the grid of `coarser`: the displacement is smooth.
     """
-    decay = np.exp(np.maximum(beating.outside, 0) * np.float32(-1 / 14)) * inside_box(box, view)
-    shift = np.clip(beating.displacement, -12, 12) * decay
+    shape = tuple(part.stop - part.start for part in box)
+    decay = np.exp(np.maximum(outline.outside, 0) * np.float32(-1 / 14))
+    shift = np.clip(outline.displacement, -12, 12) * decay
+    border = inside_box(box, view)
     places = []
     for axis, spacing, part, size in zip((view.down, view.across), view.spacing_mm, box, still.shape, strict=True):
         weights = (view.heart_axes @ axis / spacing).astype(np.float32)
         index = np.arange(part.start, part.stop, dtype=np.float32)
         index = index[:, None] if axis is view.down else index
-        places.append(np.clip(index + sum(w * s for w, s in zip(weights, shift, strict=True)), 0, size - 1))
+        moved = border * finer(sum((w * s for w, s in zip(weights, shift, strict=True)), np.float32(0)), ROUGH, shape)
+        places.append(np.clip(moved + index, 0, size - 1))
     return sample(still, *places)
+
+
+def coarser(points: np.ndarray, step: int) -> np.ndarray:
+    """Every `step`-th point along both axes of an affine grid `[3, h, w]`, and on to its end or past it."""
+    rows, columns = (np.arange(-(-(n - 1) // step) + 1, dtype=np.float32) * step for n in points.shape[1:])
+    corner, down, across = points[:, 0, 0], points[:, 1, 0] - points[:, 0, 0], points[:, 0, 1] - points[:, 0, 0]
+    return corner[:, None, None] + down[:, None, None] * rows[:, None] + across[:, None, None] * columns
+
+
+def finer(field: np.ndarray, step: int, shape: tuple[int, int]) -> np.ndarray:
+    """A field of `coarser` points `[a, b]` at all points `[h, w]`, linear between them."""
+    for n in shape:  # the rows, then those of the transpose
+        between = np.empty((len(field) - 1, step, field.shape[1]), np.float32)
+        rise = np.diff(field, axis=0)
+        for k in range(step):
+            between[:, k] = field[:-1] + rise * np.float32(k / step)
+        field = np.concatenate([between.reshape(-1, field.shape[1]), field[-1:]])[:n].T
+    return field
+
+
+def window_of(rough: np.ndarray, step: int, shape: tuple[int, int]) -> Box | None:
+    """Rows and columns `[h, w]` around the `coarser` points that are True; None if there is none."""
+    if not rough.any():
+        return None
+    rows, columns = (np.flatnonzero(rough.any(axis=axis)) * step for axis in (1, 0))
+    row, column = (
+        slice(max(int(k[0]) - step, 0), min(int(k[-1]) + step + 1, n)) for k, n in zip((rows, columns), shape, strict=True)
+    )
+    return row, column
 
 
 def inside_box(box: Box, view: View) -> np.ndarray:
@@ -217,8 +272,8 @@ def flow(card: dict, cycle: np.ndarray) -> np.ndarray:
     return change(cycle) / np.abs(change(np.linspace(0, 1, 100))).max()
 
 
-def swirl(rng: np.random.Generator, frames: int, shape: tuple[int, int], pixel_mm: float) -> Callable[[int], np.ndarray]:
-    """Texture of moving blood, frame by frame: unit fields `[h, w]` that drift and turn into others.
+def swirl(rng: np.random.Generator, frames: int, shape: tuple[int, int], pixel_mm: float) -> Callable[[int, Box], np.ndarray]:
+    """Texture of moving blood in a window of a frame: unit fields `[h, w]` that drift and turn into others.
 
     Two patterns drift on random walks while their shares change; neighbouring frames are correlated on large scales and hardly
     on small ones.
@@ -227,8 +282,12 @@ def swirl(rng: np.random.Generator, frames: int, shape: tuple[int, int], pixel_m
     steps = rng.normal(0, 2.0 / pixel_mm, (frames, 2, 2)).cumsum(axis=0).round().astype(int)
     angle = rng.normal(0.5, 0.2, frames).cumsum() + rng.uniform(0, 6)
 
-    def at(frame: int) -> np.ndarray:
-        one, other = (np.roll(field, tuple(step), (0, 1)) for field, step in zip((first, second), steps[frame], strict=True))
+    def at(frame: int, near: Box) -> np.ndarray:
+        rows, columns = (np.arange(part.start, part.stop) for part in near)
+        one, other = (
+            field.take((rows - down) % shape[0], 0).take((columns - across) % shape[1], 1)
+            for field, (down, across) in zip((first, second), steps[frame], strict=True)
+        )
         return np.float32(math.cos(angle[frame])) * one + np.float32(math.sin(angle[frame])) * other
 
     return at
@@ -260,30 +319,41 @@ def paint(layers: Sequence[Layer] | Iterator[Layer], signals: Signals, canvas: n
     if canvas is None:
         canvas = np.zeros(next(iter(signals.values())).shape, np.complex64)
     for layer in layers:
+        if not layer.coverage.any():
+            continue
         part = canvas[layer.window]
         part += layer.coverage * (signals[layer.tissue][layer.window] - part)
     return canvas
 
 
-def heart_labels(layers: Sequence[Layer], shape: tuple[int, int], box: Box, settings: Settings) -> np.ndarray:
-    """Labels `[ky, kx]` of the heart in one frame: the tissue on top at the middle of each pixel."""
-    places = []
-    for matrix, fine, part in zip(settings.matrix, shape, box, strict=True):
-        index = np.round((np.arange(matrix) - matrix // 2) * fine / matrix).astype(int) + fine // 2
-        inside = (index >= part.start) & (index < part.stop)
-        places.append((inside, index[inside] - part.start))
-    local = np.ix_(places[0][1], places[1][1])
-    height_width = tuple(part.stop - part.start for part in box)
-    top = np.zeros((len(places[0][1]), len(places[1][1])), np.uint8)
+def painted_body(card: dict, body: bodies.Torso, view: View, points: np.ndarray, signals: Signals) -> np.ndarray:
+    """The body without its heart, `[H, W]`; some rows at a time, which stay in the cache while layer after layer is painted.
+
+    Args:
+      points: `[3, H, W]` as in `torso.torso`.
+    """
+    canvas = np.zeros(view.shape, np.complex64)
+    for first in range(0, view.shape[0], ROWS):
+        rows = slice(first, first + ROWS)
+        here = view._replace(middle=(view.middle[0] - first, view.middle[1]))
+        paint(bodies.torso(card, body, here, points[:, rows]), {name: s[rows] for name, s in signals.items()}, canvas[rows])
+    return canvas
+
+
+def heart_labels(
+    layers: Sequence[Layer], fine: tuple[int, int], corner: tuple[int, int], shape: tuple[int, int], settings: Settings
+) -> np.ndarray:
+    """Labels `[ky, kx]` of the heart in one frame: the tissue on top at the middle of each pixel.
+
+    Args:
+      layers: of a part `shape` of the grid `fine`, which begins at `corner`.
+    """
+    top = np.zeros(shape, np.uint8)
     for layer in layers:
-        inside = layer.coverage > 0.5
-        if layer.window != WHOLE:
-            inside, part = np.zeros(height_width, bool), inside
-            inside[layer.window] = part
-        top[inside[local]] = LABELS.get(layer.tissue, 0)
-    labels = np.zeros(settings.matrix, np.uint8)
-    labels[np.ix_(places[0][0], places[1][0])] = top
-    return labels
+        top[layer.window][layer.coverage > 0.5] = LABELS.get(layer.tissue, 0)
+    whole = np.zeros(fine, np.uint8)
+    whole[corner[0] : corner[0] + shape[0], corner[1] : corner[1] + shape[1]] = top
+    return on_matrix(whole, settings.matrix)
 
 
 def edge_taper(shape: tuple[int, int]) -> np.ndarray:

@@ -47,6 +47,11 @@ def capsule(points: tuple, start: tuple, end: tuple, radius: float | np.ndarray)
     return np.sqrt(total((o - along * d) ** 2 for o, d in zip(offset, direction, strict=True))) - radius
 
 
+def length(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """sqrt(x^2 + y^2) without the care of `hypot` for extreme numbers, which makes that ten times as slow."""
+    return np.sqrt(x * x + y * y)
+
+
 def total(parts: Iterable[np.ndarray]) -> np.ndarray:
     """Sum of arrays; without the 0 that `sum` starts from, which costs a pass over the first one."""
     return reduce(operator.add, parts)

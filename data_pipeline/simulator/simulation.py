@@ -116,9 +116,8 @@ def training_sample(seed: int, subject: int, settings: Settings, view: int = 0) 
     card, drawn, plane = heart_picture(seed, subject, settings, view, 0, labelled=False)
     maps = body_maps(card, plane, settings, stream(seed, subject, "coils"))
     made: CleanSample = clean_sample(drawn.still, drawn.box, drawn.moving, maps, settings, of_view("noise"))
-    image = made.image * np.exp(
-        np.complex64(1j) * object_phase.moving(of_view("phase").spawn(1)[0], settings.frames, settings.matrix)
-    )
+    moving = object_phase.moving(of_view("phase").spawn(1)[0], settings.frames, settings.matrix)
+    image = made.image * object_phase.turn(moving)
     card |= {"seed": seed, "subject": subject, "view": view, "signal_snr": made.signal_snr, "settings": asdict(settings)}
     return TrainingSample(image, made.g_maps, card)
 
@@ -130,7 +129,7 @@ def heart_scene(seed: int, subject: int, settings: Settings, view: int, number: 
         0
     ]  # numbers other than those of the still part
     images = scene.images(drawn)
-    images *= np.exp(np.complex64(1j) * object_phase.moving(random, settings.frames, plane.shape))
+    images *= object_phase.turn(object_phase.moving(random, settings.frames, plane.shape))
     return Scene(images, drawn.labels, body_maps(card, plane, settings, stream(seed, subject, "coils")), card)
 
 
@@ -150,7 +149,7 @@ def heart_picture(
     states = motion.states(card, when)
     streams: Streams = lambda name: of_slice(name) if name in own else of_body(name)
     drawn = scene.draw(card, plane, settings, states, when, streams, labelled)
-    turn = np.exp(np.complex64(1j) * object_phase.still(of_slice("phase"), plane.shape)) * scene.edge_taper(plane.shape)
+    turn = object_phase.turn(object_phase.still(of_slice("phase"), plane.shape)) * scene.edge_taper(plane.shape)
     card |= {"relative_volume": [state.volume for state in states], "fov_mm": list(fov_mm)}
     return card, drawn._replace(still=drawn.still * turn, moving=drawn.moving * turn[drawn.box]), plane
 
@@ -162,7 +161,7 @@ def object_scene(seed: int, subject: int, settings: Settings, number: int, templ
         images, labels, card = brain.volume(random, settings, number, templates)
     else:
         images, labels, card = (spine.images if settings.kind == "spine" else bottles.image)(random, settings, number)
-    images = images * np.exp(np.complex64(1j) * object_phase.still(stream(seed, subject, "phase", number), images.shape[-2:]))
+    images = images * object_phase.turn(object_phase.still(stream(seed, subject, "phase", number), images.shape[-2:]))
     depth = len(images) if settings.kind == "mprage" else 1
     points = frame.points(card["frame"], (min(depth, 16), *MAPS))
     if settings.kind != "mprage":

@@ -37,11 +37,23 @@ def strands(field: np.ndarray, width: float) -> np.ndarray:
 def sample(field: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
     """Bilinear look-up in a periodic field `[H, W]` at real-valued positions (grid points), any common shape."""
     height, width = field.shape
-    row0, column0 = np.floor(row), np.floor(column)
-    dr, dc = row - row0, column - column0
-    r0, c0 = row0.astype(np.int32) % height, column0.astype(np.int32) % width
-    r1, c1 = (r0 + 1) % height, (c0 + 1) % width
-    flat = field.ravel()
-    upper = flat[r0 * width + c0] * (1 - dc) + flat[r0 * width + c1] * dc
-    lower = flat[r1 * width + c0] * (1 - dc) + flat[r1 * width + c1] * dc
-    return upper * (1 - dr) + lower * dr
+    (r0, r1, dr), (c0, c1, dc) = _neighbours(row, height), _neighbours(column, width)
+    r0, r1, flat = r0 * width, r1 * width, field.ravel()
+    upper, lower = flat.take(r0 + c0), flat.take(r1 + c0)
+    upper += dc * (flat.take(r0 + c1) - upper)
+    lower += dc * (flat.take(r1 + c1) - lower)
+    lower -= upper
+    lower *= dr
+    lower += upper
+    return lower
+
+
+def _neighbours(position: np.ndarray, period: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Grid points before and after each position, and how far it is from the first."""
+    within = position - period * np.floor(position * np.float32(1 / period))
+    before = within.astype(np.int32)
+    part = within - before.astype(np.float32)
+    before[before >= period] = 0  # by rounding
+    after = before + 1
+    after[after == period] = 0
+    return before, after, part

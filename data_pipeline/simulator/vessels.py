@@ -1,11 +1,11 @@
 """Vessel trees in three dimensions, drawn where they cross the image plane."""
 
-import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from data_pipeline.simulator.shapes import Layer, cover
+from data_pipeline.simulator.shapes import Layer, cover, length
 from data_pipeline.simulator.view import View
 
 
@@ -36,20 +36,31 @@ def grow(
         ends.append(end)
         radii.append(size)
         share = rng.uniform(0.25, 0.75, len(size))
-        across = np.cross(direction, rng.normal(size=direction.shape))
-        across /= np.linalg.norm(across, axis=1, keepdims=True) + 1e-9
+        across = _cross(direction, rng.normal(size=direction.shape))
+        across /= _norm(across) + 1e-9
         angle = rng.uniform(0.3, 0.75, (2, len(size), 1))
         # the thinner daughter turns more
         turns = (np.cos(angle[0]) * direction + np.sin(angle[0]) * (1 - share)[:, None] * 1.4 * across,
                  np.cos(angle[1]) * direction - np.sin(angle[1]) * share[:, None] * 1.4 * across)  # fmt: skip
         direction = np.concatenate(turns)
-        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        direction /= _norm(direction)
         start = np.concatenate([end, end])
         size = np.concatenate([size * share ** (1 / 3), size * (1 - share) ** (1 / 3)])
         keep = size > 0.4
         start, direction, size = start[keep], direction[keep], size[keep]
     radii = np.concatenate(radii)
     return Tree(np.concatenate(starts), np.concatenate(ends), radii, rng.uniform(0.6, 1.2, len(radii)))
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Vector products `[N, 3]`; `np.cross` takes several times as long."""
+    after, before = [1, 2, 0], [2, 0, 1]
+    return a[:, after] * b[:, before] - a[:, before] * b[:, after]
+
+
+def _norm(vectors: np.ndarray) -> np.ndarray:
+    """Lengths `[N, 1]`."""
+    return np.sqrt(np.einsum("ni,ni->n", vectors, vectors))[:, None]
 
 
 def join(trees: list[Tree]) -> Tree:
@@ -60,15 +71,8 @@ def join(trees: list[Tree]) -> Tree:
 def draw(tree: Tree, view: View, tissue: str, inside: np.ndarray, slice_mm: float) -> Layer:
     """The part of a tree that a slice cuts, seen inside the coverage `inside` `[H, W]`; vessels thinner than the slice are fainter."""
     coverage = np.zeros_like(inside)
-    start, end = (to_image(points, view) for points in (tree.start, tree.end))
-    lowest = np.minimum(np.abs(start[:, 2]), np.abs(end[:, 2]))
-    crossing = np.where(start[:, 2] * end[:, 2] < 0, 0, lowest) < tree.radius + 0.5 * slice_mm
-    rows, columns = inside.shape
-    margin = 12.0
-    near = crossing & (np.maximum(start[:, 0], end[:, 0]) > -margin) & (np.minimum(start[:, 0], end[:, 0]) < rows + margin)
-    near &= (np.maximum(start[:, 1], end[:, 1]) > -margin) & (np.minimum(start[:, 1], end[:, 1]) < columns + margin)
-    for i in np.flatnonzero(near):
-        _add(coverage, start[i], end[i], float(tree.radius[i]), float(tree.brightness[i]), view.pixel_mm, slice_mm)
+    for segment in _cut(tree, view, inside, slice_mm):
+        _add(coverage, segment, view.pixel_mm)
     return Layer(tissue, coverage * inside)
 
 
@@ -82,26 +86,52 @@ def to_image(points: np.ndarray, view: View) -> np.ndarray:
     )
 
 
-def _add(
-    coverage: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float, brightness: float, pixel_mm: float, slice_mm: float
-) -> None:
-    """Draws the part of a thick segment that lies within the slice, touching only the grid points near it."""
-    half = 0.5 * slice_mm + radius
-    rise = end[2] - start[2]
-    if abs(rise) > 1e-6:  # the part of the axis within the slice
-        cuts = np.clip(np.sort([(-half - start[2]) / rise, (half - start[2]) / rise]), 0, 1)
-        start, end = start + cuts[0] * (end - start), start + cuts[1] * (end - start)
-    reach = math.ceil(radius / pixel_mm) + 2
-    low = np.maximum(np.floor(np.minimum(start, end)[:2]).astype(int) - reach, 0)
-    high = np.minimum(np.ceil(np.maximum(start, end)[:2]).astype(int) + reach + 1, coverage.shape)
-    if np.any(low >= high):
-        return
-    row = np.arange(low[0], high[0], dtype=np.float32)[:, None] - np.float32(start[0])
-    column = np.arange(low[1], high[1], dtype=np.float32) - np.float32(start[1])
-    dr, dc = (np.float32(v) for v in (end - start)[:2])
-    along = np.clip((row * dr + column * dc) / (dr * dr + dc * dc + np.float32(1e-6)), 0, 1)
-    distance = np.hypot(row - along * dr, column - along * dc) * np.float32(pixel_mm) - np.float32(radius)
-    middle = abs(0.5 * (start[2] + end[2]))
-    weight = brightness * min(3 * radius / slice_mm, 1.0) * min(1.0, max(0.15, (half - middle) / (0.5 * slice_mm)))
-    part = coverage[low[0] : high[0], low[1] : high[1]]
-    np.maximum(part, np.float32(min(weight, 1.0)) * cover(distance, pixel_mm), out=part)
+class Segment(NamedTuple):
+    """A thick line on the image: grid points `low` to `high` (row, column) near it, its ends there, radius in mm, coverage at most."""
+
+    low: list[int]
+    high: list[int]
+    start: list[float]
+    end: list[float]
+    radius: float
+    weight: float
+
+
+def _cut(tree: Tree, view: View, inside: np.ndarray, slice_mm: float) -> Iterator[Segment]:
+    """The parts of a tree's segments that lie within the slice and near a point of `inside`."""
+    start, end = (to_image(points, view) for points in (tree.start, tree.end))
+    half = 0.5 * slice_mm + tree.radius
+    lowest = np.minimum(np.abs(start[:, 2]), np.abs(end[:, 2]))
+    crossing = np.where(start[:, 2] * end[:, 2] < 0, 0, lowest) < half
+    start, end, half = start[crossing], end[crossing], half[crossing]
+    radius, brightness = tree.radius[crossing], tree.brightness[crossing]
+    rise = end[:, 2] - start[:, 2]
+    tilted = np.abs(rise) > 1e-6
+    steep = np.where(tilted, rise, 1.0)
+    cuts = np.sort(np.stack([(-half - start[:, 2]) / steep, (half - start[:, 2]) / steep]), axis=0).clip(0, 1)
+    first, last = np.where(tilted, cuts, [[0.0], [1.0]])[..., None]  # the part of the axis within the slice
+    start, end = start + first * (end - start), start + last * (end - start)
+    reach = np.ceil(radius / view.pixel_mm)[:, None] + 2
+    flat = np.stack([start, end])[..., :2]
+    low = (np.floor(flat.min(axis=0)) - reach).clip(0, inside.shape).astype(int)
+    high = (np.ceil(flat.max(axis=0)) + reach + 1).clip(0, inside.shape).astype(int)
+    middle = np.abs(0.5 * (start[:, 2] + end[:, 2]))
+    weight = brightness * np.minimum(3 * radius / slice_mm, 1) * np.clip((half - middle) / (0.5 * slice_mm), 0.15, 1)
+    sums = np.pad(np.cumsum(np.cumsum(inside > 0, axis=0, dtype=np.int32), axis=1), ((1, 0), (1, 0)))
+    (r0, c0), (r1, c1) = low.T, high.T
+    seen = sums[r1, c1] - sums[r0, c1] - sums[r1, c0] + sums[r0, c0] > 0
+    parts = (low, high, start, end, radius, np.minimum(weight, 1))
+    yield from map(Segment, *(part[seen].tolist() for part in parts))
+
+
+def _add(coverage: np.ndarray, segment: Segment, pixel_mm: float) -> None:
+    """Draws a segment, touching only the grid points near it."""
+    (r0, c0), (r1, c1), start, end, radius, weight = segment
+    row = np.arange(r0, r1, dtype=np.float32)[:, None] - start[0]
+    column = np.arange(c0, c1, dtype=np.float32) - start[1]
+    dr, dc = end[0] - start[0], end[1] - start[1]
+    scale = 1 / (dr * dr + dc * dc + 1e-6)
+    along = (row * (dr * scale) + column * (dc * scale)).clip(0, 1)
+    distance = length(row - along * dr, column - along * dc) * pixel_mm - radius
+    part = coverage[r0:r1, c0:c1]
+    np.maximum(part, weight * cover(distance, pixel_mm), out=part)

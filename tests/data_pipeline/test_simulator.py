@@ -22,8 +22,10 @@ from data_pipeline.simulator import (
     vessels,
 )
 from data_pipeline.simulator import view as views
+from data_pipeline.simulator.contrast import TISSUES
 from data_pipeline.simulator.motion import State, breath, timing, volume_curve
 from data_pipeline.simulator.subject import PLANES, draw_card, draw_view, stream
+from data_pipeline.simulator.texture import sample
 from snraware_jax.errors import InputError
 
 SMALL = Settings(matrix=(48, 64), frames=6, coils=4, calibration_lines=24, noise_readouts=8)
@@ -203,14 +205,65 @@ def test_the_body_does_not_tear_where_the_heart_no_longer_pulls_it():
     box = scene.heart_box(card, view)
     assert all(part.start > 0 and part.stop < size for part, size in zip(box, view.shape, strict=True))
     form = heart.draw_form(stream(0, 3, "heart"))
-    place = heart.at(card, form, views.in_heart(view, view.body[:, box[0], box[1]]), view.pixel_mm)
-    beating = heart.heart(card, form, place, State(0.4, 1.0, 0.86, 0.3, 0.0))
+    rough = scene.coarser(view.body[:, box[0], box[1]], scene.ROUGH)
+    place = heart.at(card, form, views.in_heart(view, rough), scene.ROUGH * view.pixel_mm)
+    outline = heart.outline(card, form, place, State(0.4, 1.0, 0.86, 0.3, 0.0))
     still = np.random.default_rng(0).normal(size=view.shape).astype(np.complex64)
-    moved, stays = scene.moved_background(still, beating, view, box), still[box]
+    moved, stays = scene.moved_background(still, outline, view, box), still[box]
     border = np.ones(stays.shape, bool)
     border[1:-1, 1:-1] = False
     np.testing.assert_allclose(moved[border], stays[border], atol=1e-4)
     assert np.abs(moved - stays).mean() > 0.1
+
+
+@pytest.mark.parametrize("shape", [(9, 13), (8, 10), (2, 3)], ids=["odd", "even", "small"])
+def test_between_rough_points_a_field_is_linear(shape):
+    points = np.einsum("ai,ihw->ahw", [[1, 2], [0.5, -3], [2, 1]], np.indices(shape)).astype(np.float32) + 7
+    rough = scene.coarser(points, 4)
+    for field, expected in zip(rough, points, strict=True):
+        np.testing.assert_allclose(scene.finer(field, 4, shape), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("subject", [1, 2, 3, 8])
+def test_the_heart_lies_where_its_outline_says(subject):
+    """Drawn in the window that the outline gives, or at all points near the heart: the same picture."""
+    card = draw_card(stream(0, subject, "subject"), SMALL) | draw_view(stream(0, subject, "subject", 0), SMALL)
+    view = views.place(card, SMALL, SMALL.fov_mm)
+    form, state = heart.draw_form(stream(0, subject, "heart")), State(0.4, 1.0, 0.86, 0.3, 0.0)
+    at = lambda points, step: heart.at(card, form, views.in_heart(view, points), step * view.pixel_mm)
+    outline = heart.outline(card, form, at(scene.coarser(view.body, scene.ROUGH), scene.ROUGH), state)
+    near = scene.window_of(outline.outside < scene.REACH_MM + 5 * view.pixel_mm, scene.ROUGH, view.shape)
+    tissues = ("blood", "venous", "myocardium", "fat", "csf", "cortical")
+    signals = {name: np.full(view.shape, k + 1, np.complex64) for k, name in enumerate(tissues)}
+    whole = scene.paint(heart.heart(card, form, at(view.body, 1), state).layers, signals)
+    part = np.zeros_like(whole)
+    scene.paint(
+        heart.heart(card, form, heart.part(at(view.body, 1), near), state).layers,
+        {name: signal[near] for name, signal in signals.items()},
+        part[near],
+    )
+    np.testing.assert_allclose(part, whole, atol=1e-4)
+    assert whole.any()
+    assert part[near].size < 0.8 * whole.size
+
+
+def test_a_body_is_the_same_some_rows_at_a_time(monkeypatch):
+    card = draw_card(stream(0, 5, "subject"), SMALL) | draw_view(stream(0, 5, "subject", 0), SMALL)
+    view = views.place(card, SMALL, SMALL.fov_mm)
+    signals = {name: np.full(view.shape, k + 1, np.complex64) for k, name in enumerate(TISSUES)}
+    body, painted = torso.draw_torso(card, stream(0, 5, "torso")), []
+    for rows in (17, view.shape[0]):
+        monkeypatch.setattr(scene, "ROWS", rows)
+        painted.append(scene.painted_body(card, body, view, view.body, signals))
+    np.testing.assert_allclose(painted[0], painted[1], atol=1e-4)
+
+
+def test_a_periodic_field_is_linear_between_its_points():
+    rng = np.random.default_rng(0)
+    field, row, column = rng.normal(size=(5, 7)), *rng.uniform(-20, 20, (2, 100))
+    near = lambda at, n: np.clip(1 - np.abs((at[:, None] - np.arange(n) + n / 2) % n - n / 2), 0, 1)
+    expected = np.einsum("pi,ij,pj->p", near(row, 5), field, near(column, 7))
+    np.testing.assert_allclose(sample(field, row, column), expected, atol=2e-6)
 
 
 def test_the_texture_of_the_wall_has_no_seam():
