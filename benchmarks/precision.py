@@ -25,10 +25,8 @@ def compare(workdir: Path) -> dict[str, Any]:
     from configs import base
     from data_pipeline.sources import open_source
     from snraware_jax.evaluation.cases import noisy_cases
-    from snraware_jax.inference.denoiser import make_denoiser
     from snraware_jax.metrics import gain_db
-    from snraware_jax.training import checkpoint, configuration
-    from snraware_jax.training.run import assemble
+    from snraware_jax.training import best, configuration
 
     config = configuration.restore(workdir, base.get_config())
     source = open_source(Path(config.data.path or workdir / "data"), "test")
@@ -36,9 +34,7 @@ def compare(workdir: Path) -> dict[str, Any]:
     denoisers = {}
     for dtype in ("float32", "bfloat16"):
         config.model.dtype = dtype
-        run = assemble(config, 1)
-        _, params, _ = checkpoint.restore(workdir / "best", run.abstract_state.ema)
-        denoisers[dtype] = make_denoiser(run.graphdef, params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
+        run, _, denoisers[dtype] = best.restore(config, workdir)
     cases = noisy_cases(series, config.evaluation.peak_snr, run.noise, magnitude=run.magnitude)
     differences, gains = [], {dtype: [] for dtype in denoisers}
     for case in cases:

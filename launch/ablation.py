@@ -69,18 +69,13 @@ def gains_of_run(config: ConfigDict, folder: Path, data: Path, cases: "list[Case
     """Trains what is left to train in the folder of one run, and measures its best parameters."""
     from launch import training
     from snraware_jax.evaluation import ablation as comparison
-    from snraware_jax.inference.denoiser import make_denoiser
-    from snraware_jax.training import checkpoint, configuration
-    from snraware_jax.training.run import assemble
+    from snraware_jax.training import best, configuration
 
     print(f"ablation: {folder.name}", flush=True)
     configuration.keep(config, folder)
     with configuration.lock(folder):
         training.train(config, folder, data)
-        run = assemble(config, 1)
-        _, params, _ = checkpoint.restore(folder / "best", run.abstract_state.ema)
-        denoise = make_denoiser(run.graphdef, params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
-        return comparison.gains(denoise, cases)
+        return comparison.gains(best.restore(config, folder).denoise, cases)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ from data_pipeline.sources import open_source
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import in_distribution, pictures
 from snraware_jax.evaluation.cases import noisy_cases
-from snraware_jax.inference.denoiser import make_denoiser
-from snraware_jax.training import checkpoint, configuration
-from snraware_jax.training.run import assemble
+from snraware_jax.training import best, configuration
 
 MAPS, STRONG = 7, slice(2, 5)  # g-maps of R = 2 to 8, those of R = 4, 5, 6 among them
 
@@ -39,12 +37,10 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
       InputError: if there are no records of this split, or no usable parameters.
     """
     source = open_source(data, split)
-    run = assemble(config, 1)
-    step, params, _ = checkpoint.restore(workdir / "best", run.abstract_state.ema)
+    run, step, network = best.restore(config, workdir)
     count = min(len(source), config.evaluation.series)
     series = [source[i * len(source) // count] for i in range(count)]
     cases = noisy_cases(series, config.evaluation.peak_snr, run.noise, magnitude=run.magnitude)
-    network = make_denoiser(run.graphdef, params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
     levels = ", ".join(f"{level:g}" for level in config.evaluation.peak_snr)
     print(
         f"evaluate: parameters of step {step}; {count} series of the {split} split of {data}, at peak SNR {levels} (max |clean| over "

@@ -1,0 +1,30 @@
+"""The network that a training run found best, ready to denoise."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from snraware_jax.inference.denoiser import Denoiser, make_denoiser
+from snraware_jax.training import checkpoint
+from snraware_jax.training.run import Run, assemble
+
+
+class Best(NamedTuple):
+    """What a run consists of, the step that validation chose, and the network with the parameters (EMA) of that step."""
+
+    run: Run
+    step: int
+    denoise: Denoiser
+
+
+def restore(config: ConfigDict, workdir: Path) -> Best:
+    """The best parameters of WORKDIR in the network of a configuration, tiled as it says.
+
+    Raises:
+      InputError: if there are no usable parameters.
+    """
+    run = assemble(config, 1)
+    step, params, _ = checkpoint.restore(workdir / "best", run.abstract_state.ema)
+    denoise = make_denoiser(run.graphdef, params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
+    return Best(run, step, denoise)
