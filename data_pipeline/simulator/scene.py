@@ -3,6 +3,7 @@
 import cmath
 import math
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ TEXTURE = {
 }
 PATTERN_MM = 0.8
 REACH_MM = 3.0  # past the pericardium, where a heart is drawn
-ROWS = 48  # of the body at a time
+ROWS = 216  # of the body at a time: fewer, and two threads get in each other's way
 ROUGH = 4  # fine grid points between those where the heart's outline is found
 LABELS = {"blood": 1, "venous": 1, "myocardium": 2}
 Box = tuple[slice, slice]
@@ -76,13 +77,12 @@ def draw(
       random: streams of the subject's body, heart, texture, contrast and blood.
       labelled: False leaves the labels 0, which saves a tenth of the time.
     """
+    texture = random("texture")
+    pattern = wall_pattern(texture, card)
+    textures = draw_textures(texture, view)
+    signals = contrast.tissue_signals(random("contrast"), settings, view, card)
     body = bodies.draw_torso(card, random("torso"))
     form = hearts.draw_form(random("heart"))
-    texture = random("texture")
-    unit = lambda exponent, longest: power_law(texture, view.shape, exponent, longest=longest / view.pixel_mm)
-    pattern = wall_pattern(texture, card)
-    textures = Textures(unit(2.0, 10), unit(2.0, 60), unit(2.2, 20))
-    signals = contrast.tissue_signals(random("contrast"), settings, view, card)
     weights = kinetics.weights(card, settings, when, random("contrast").spawn(1)[0])  # numbers other than those of the signals
     if settings.kind == "retro_cine":
         box = heart_box(card, view)
@@ -142,6 +142,12 @@ class Textures(NamedTuple):
     fine: np.ndarray
     coarse: np.ndarray
     network: np.ndarray
+
+
+def draw_textures(rng: np.random.Generator, view: View) -> Textures:
+    """The body's textures in one slice."""
+    unit = lambda exponent, longest: power_law(rng, view.shape, exponent, longest=longest / view.pixel_mm)
+    return Textures(unit(2.0, 10), unit(2.0, 60), unit(2.2, 20))
 
 
 def textured(signals: Signals, textures: Textures) -> Signals:
@@ -333,10 +339,15 @@ def painted_body(card: dict, body: bodies.Torso, view: View, points: np.ndarray,
       points: `[3, H, W]` as in `torso.torso`.
     """
     canvas = np.zeros(view.shape, np.complex64)
-    for first in range(0, view.shape[0], ROWS):
+
+    def rows_from(first: int) -> None:
         rows = slice(first, first + ROWS)
         here = view._replace(middle=(view.middle[0] - first, view.middle[1]))
         paint(bodies.torso(card, body, here, points[:, rows]), {name: s[rows] for name, s in signals.items()}, canvas[rows])
+
+    with ThreadPoolExecutor(2) as threads:  # numpy lets go of the interpreter
+        for _ in threads.map(rows_from, range(0, view.shape[0], ROWS)):
+            pass
     return canvas
 
 
