@@ -14,7 +14,8 @@ from tests.scale.network_outputs import CELLS
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
     file = tmp_path_factory.mktemp("outputs") / "outputs.npz"
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "PYTHONPATH": str(REPOSITORY)}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
+    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-m", "tests.scale.network_outputs", str(file)]
     subprocess.run(command, cwd=REPOSITORY, env=environment, check=True)
     return np.load(file)
