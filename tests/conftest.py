@@ -13,9 +13,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # most of the suite's time is LLVM's, on tiny tensors; the programs that `launch` starts are optimised as users' are
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0"]).strip()
+if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 
-# what one process of the suite compiled the others read: both workers, and the programs that tests start
+# what one process of the suite compiled, others with the same flags read: the workers among themselves, the started programs too
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     CACHE = tempfile.TemporaryDirectory(prefix="compiled-")  # of the process that starts the workers, who inherit this:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name

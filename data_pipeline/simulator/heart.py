@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from data_pipeline.simulator.motion import State
-from data_pipeline.simulator.shapes import Layer, Window, capsule, cover, ellipsoid, length
+from data_pipeline.simulator.shapes import Layer, Window, capsule, cover, ellipsoid, hypotenuse
 from data_pipeline.simulator.texture import power_law, sample
 
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]
 NOWHERE: Window = (slice(0, 0), slice(0, 0))
+TISSUES = ("blood", "venous", "myocardium", "fat", "csf", "cortical")  # that the layers are of
 MEAN_OF_SECTOR = 0.243  # of exp(3 (cos - 1)) over the circle
 
 
@@ -75,7 +76,7 @@ class Beating(NamedTuple):
     """The heart in one frame.
 
     Attributes:
-      layers: in painting order, coverage `[h, w]`.
+      layers: in painting order, each in a window of `[h, w]`.
       fibres: `[2, h, w]` material coordinates (mm) along and across the wall's fibres.
       around: `[h, w]` material angle around the long axis.
     """
@@ -203,14 +204,14 @@ def indices(points: Points) -> np.ndarray:
 
 
 def window(place: Place, corners: Sequence[tuple], reach: float) -> Window:
-    """Rows and columns within `reach` mm of what lies between `corners`: it is drawn there and nowhere else. None if it is far."""
+    """Rows and columns within `reach` mm of what lies between `corners`, the only ones where it is drawn; none if all are further."""
     rows, columns, heights = (place.index[:, :3] @ np.array(corners).T + place.index[:, 3:]).tolist()
     if min(heights) > reach or max(heights) < -reach:
         return NOWHERE
     margin = reach / place.pixel_mm + 1
     row, column = (
-        slice(min(max(math.floor(min(at) - margin), 0), n), min(max(math.ceil(max(at) + margin) + 1, 0), n))
-        for at, n in zip((rows, columns), place.angle.shape, strict=True)
+        slice(min(max(math.floor(min(found) - margin), 0), n), min(max(math.ceil(max(found) + margin) + 1, 0), n))
+        for found, n in zip((rows, columns), place.angle.shape, strict=True)
     )
     return row, column
 
@@ -223,8 +224,7 @@ def fourier(angle: np.ndarray, series: np.ndarray) -> np.ndarray:
 def outline(card: dict, form: Form, place: Place, state: State) -> Outline:
     """The heart from outside, at points that may be far from it: what they need who surround it."""
     shapes = shapes_of(card, form, place, state, 60)
-    *_, displacement, _ = material(card, place, state, shapes.left)
-    return Outline(shapes.sac, displacement)
+    return Outline(shapes.sac, displacement(card, place, state, shapes.left))
 
 
 def heart(card: dict, form: Form, place: Place, state: State) -> Beating:
@@ -236,9 +236,9 @@ def heart(card: dict, form: Form, place: Place, state: State) -> Beating:
     # the slice is 6-8 mm thick: borders that are not normal to it are less sharp
     sharp = max(place.pixel_mm, card["softness_mm"])
     soft = max(place.pixel_mm, 1.7 * card["softness_mm"])
-    around_chambers = 2 * card["epicardial_fat_mm"] + card["effusion_mm"] + 8 + soft  # where their distance decides something
-    left, right, above, muscle, pericardium, sac = shapes_of(card, form, place, state, around_chambers)
-    fibres, around, _, height = material(card, place, state, left)
+    reach = 2 * card["epicardial_fat_mm"] + card["effusion_mm"] + 8 + soft  # beyond, the distance to a chamber decides nothing
+    left, right, above, muscle, pericardium, sac = shapes_of(card, form, place, state, reach)
+    fibres, around, height = material(card, place, state, left)
 
     layers = [Layer("csf", cover(sac, soft))] if card["effusion_mm"] else []
     layers += [Layer("fat", cover(pericardium, soft)), Layer("cortical", 0.35 * cover(np.abs(sac - 0.4) - 0.6, sharp))]
@@ -337,29 +337,42 @@ def papillary(
     return end(0.95, foot), end(reach, tip), size / math.sqrt(state.stretch)
 
 
-def material(
-    card: dict, place: Place, state: State, left: LeftVentricle
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Where the tissue at every point was at end diastole: fibre coordinates, angle, displacement (`Outline`), height."""
-    x, y, z = place.points
-    r2 = left.x * left.x + left.y * left.y
-    radius = np.sqrt(np.maximum(card["lv_radius_mm"] ** 2 + (r2 - left.inner**2) * state.stretch, 0.02 * r2))
-    twist = math.radians(card["twist_deg"]) * state.emptied * (0.6 - z / card["lv_length_mm"])
-    height = z / state.stretch
-    around = place.angle - twist
+def material(card: dict, place: Place, state: State, left: LeftVentricle) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the tissue at every point was at end diastole: fibre coordinates, angle (both of `Beating`), height."""
+    _, radius = radii(card, state, left)
+    height = place.points[2] / state.stretch
+    around = place.angle - twist(card, place, state)
     # planes at different heights show different texture: tissue that moves through the plane changes it. Fibres run around the
     # wall and turn from +60 to -60 degrees across it: longer correlation along the arc than in depth
     along = card["lv_radius_mm"] * around + 0.35 * height
     across = 2.2 * radius * place.roundness + 0.6 * height
-    ratio = radius / np.sqrt(r2 + 1e-3) - 1
-    turned = (np.cos(twist), -np.sin(twist))
-    stretched = (1 + ratio) * x, (1 + ratio) * y
-    displacement = np.stack([
-        turned[0] * stretched[0] - turned[1] * stretched[1] - x,
-        turned[1] * stretched[0] + turned[0] * stretched[1] - y,
-        height - z,
-    ])  # fmt: skip
-    return np.stack([along, across]), around, displacement, height
+    return np.stack([along, across]), around, height
+
+
+def displacement(card: dict, place: Place, state: State, left: LeftVentricle) -> np.ndarray:
+    """Shift `[3, h, w]` from every point to where its tissue was at end diastole (`Outline`).
+
+    The cavity's blood comes from nowhere: about the axis the wall's shift fades to the one along the axis, above and below the
+    heart too, so that what lies there is not torn.
+    """
+    x, y, z = place.points
+    r2, radius = radii(card, state, left)
+    part = r2 / (r2 + (card["lv_radius_mm"] / 3) ** 2)
+    stretch = radius / np.sqrt(r2 + 1e-3)
+    turn = twist(card, place, state)
+    cosine, sine = stretch * np.cos(turn), stretch * np.sin(turn)
+    return np.stack([part * (cosine * x + sine * y - x), part * (cosine * y - sine * x - y), z / state.stretch - z])
+
+
+def radii(card: dict, state: State, left: LeftVentricle) -> tuple[np.ndarray, np.ndarray]:
+    """Squared radius of every point, over the roundness, and the radius where its tissue was at end diastole."""
+    r2 = left.x * left.x + left.y * left.y
+    return r2, np.sqrt(np.maximum(card["lv_radius_mm"] ** 2 + (r2 - left.inner**2) * state.stretch, 0.02 * r2))
+
+
+def twist(card: dict, place: Place, state: State) -> np.ndarray:
+    """Angle by which every point has turned since end diastole."""
+    return math.radians(card["twist_deg"]) * state.emptied * (0.6 - place.points[2] / card["lv_length_mm"])
 
 
 def trabeculae(speckle: np.ndarray, depth: np.ndarray, row: np.ndarray, column: np.ndarray, level: float) -> np.ndarray:
@@ -461,18 +474,18 @@ def valves(card: dict, place: Place, state: State, sharp: float) -> list[Layer]:
     opening = 0.15 + 1.1 * max(1 - 1.5 * state.emptied, 0)
     top = card["lv_length_mm"] * state.stretch
     layers = []
-    for at, ring, plane in (
+    for middle, ring, plane in (
         (3.0, 0.72 * card["lv_radius_mm"], top),
         (right_x(card), 0.62 * card["rv_radius_mm"], right_valve(card, state)),
     ):
-        near = window(place, ((at, 0.0, plane), (at, 0.0, plane - ring)), ring / 0.6 + 0.6 + sharp)
+        near = window(place, ((middle, 0.0, plane), (middle, 0.0, plane - ring)), (ring + 0.6 + 0.5 * sharp) / 0.6)
         x, y, z = within(place.points, near)
         tip = (ring - 0.95 * ring * math.cos(opening), -0.95 * ring * math.sin(opening))
-        leaflets = capsule((length(x - at, 0.6 * y), z - plane), (ring, 0.0), tip, 0.6)
+        leaflets = capsule((hypotenuse(x - middle, 0.6 * y), z - plane), (ring, 0.0), tip, 0.6)
         layers.append(Layer("myocardium", 0.8 * cover(leaflets, sharp), near))
     near = window(place, ((-9.0, -18.0, top + 5), (-9.0, -18.0, top + 8)), 11.4 + sharp)
     x, y, z = within(place.points, near)
-    cusps = capsule((length(x + 9, y + 18), z - top - 5), (11.0, 0.0), (1.0, 3.0), 0.4)
+    cusps = capsule((hypotenuse(x + 9, y + 18), z - top - 5), (11.0, 0.0), (1.0, 3.0), 0.4)
     return [*layers, Layer("myocardium", 0.5 * cover(cusps, sharp), near)]
 
 
@@ -487,6 +500,6 @@ def coronaries(form: Form, place: Place, left: LeftVentricle, grooves: np.ndarra
         corners = [(r * cosine, r * sine, z) for r in (nearest, furthest) for z in (lowest, highest)]
         near = window(place, corners, size + sharp)
         x, y, _ = within(place.points, near)
-        distance = length(x - reach[near] * cosine, y - reach[near] * sine) - size
+        distance = hypotenuse(x - reach[near] * cosine, y - reach[near] * sine) - size
         layers.append(Layer("blood", cover(distance, sharp) * grooves[near], near))
     return layers

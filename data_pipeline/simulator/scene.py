@@ -14,7 +14,7 @@ from data_pipeline.simulator import torso as bodies
 from data_pipeline.simulator import view as views
 from data_pipeline.simulator.frame import on_matrix
 from data_pipeline.simulator.motion import State, Timing, volume_curve
-from data_pipeline.simulator.shapes import Layer
+from data_pipeline.simulator.shapes import Layer, Window
 from data_pipeline.simulator.subject import Settings
 from data_pipeline.simulator.texture import power_law, sample, strands
 from data_pipeline.simulator.view import View
@@ -37,10 +37,9 @@ TEXTURE = {
 }
 PATTERN_MM = 0.8
 REACH_MM = 3.0  # past the pericardium, where a heart is drawn
-ROWS = 216  # of the body at a time: fewer, and two threads get in each other's way
+ROWS = 216  # of the body at a time, at most; much fewer, and two threads get in each other's way
 ROUGH = 4  # fine grid points between those where the heart's outline is found
 LABELS = {"blood": 1, "venous": 1, "myocardium": 2}
-Box = tuple[slice, slice]
 Signals = dict[str, np.ndarray]
 Streams = Callable[[str], np.random.Generator]
 
@@ -56,7 +55,7 @@ class Drawn(NamedTuple):
     """
 
     still: np.ndarray
-    box: Box
+    box: Window
     moving: np.ndarray
     labels: np.ndarray
 
@@ -68,14 +67,11 @@ def images(drawn: Drawn) -> np.ndarray:
     return whole
 
 
-def draw(
-    card: dict, view: View, settings: Settings, states: Sequence[State], when: Timing, random: Streams, labelled: bool = True
-) -> Drawn:
+def draw(card: dict, view: View, settings: Settings, states: Sequence[State], when: Timing, random: Streams) -> Drawn:
     """Paints the subject in every state.
 
     Args:
       random: streams of the subject's body, heart, texture, contrast and blood.
-      labelled: False leaves the labels 0, which saves a tenth of the time.
     """
     texture = random("texture")
     pattern = wall_pattern(texture, card)
@@ -87,53 +83,85 @@ def draw(
     if settings.kind == "retro_cine":
         box = heart_box(card, view)
         still = painted_body(card, body, view, view.body, textured(signals, textures))
+        behind = in_held_breath(card, form, view, box, still, states)
     else:
         box, still = (slice(0, view.shape[0]), slice(0, view.shape[1])), np.zeros(view.shape, np.complex64)
-
-    body_points = view.body[:, box[0], box[1]]
-    rough_points = coarser(body_points, ROUGH)
-    place = hearts.at(card, form, views.in_heart(view, body_points), view.pixel_mm)
-    rough_place = hearts.at(card, form, views.in_heart(view, rough_points), ROUGH * view.pixel_mm)
-    shape = place.angle.shape
-    inside = {name: signals[name][box] for name in ("blood", "venous", "myocardium", "fat", "csf", "cortical")}
+        in_frame = lambda index: textured(
+            kinetics.weighted(signals, weights, index), moved_textures(textures, view, states[index].breath)
+        )
+        behind = in_free_breath(card, form, body, view, in_frame, states)
+    shape = box[0].stop - box[0].start, box[1].stop - box[1].start
+    own = {name: signals[name][box] for name in hearts.TISSUES}
     swirls = swirl(random("blood"), len(states), shape, view.pixel_mm)
     speed = flow(card, when.cycle)
 
     def frame(index: int) -> tuple[np.ndarray, np.ndarray]:
-        state = states[index]
-        current = kinetics.weighted(inside, weights, index)
-        if settings.kind == "retro_cine":
-            seen = view
-            outline = hearts.outline(card, form, rough_place, state)
-            part = moved_background(still, outline, view, box)
-        else:
-            seen, points = breathed(view, state.breath, card)
-            outline = hearts.outline(
-                card, form, hearts.at(card, form, views.in_heart(seen, rough_points), rough_place.pixel_mm), state
-            )
-            everything = kinetics.weighted(signals, weights, index)
-            part = painted_body(card, body, seen, points, textured(everything, moved_textures(textures, view, state.breath)))
-        near = window_of(outline.outside < REACH_MM + 5 * view.pixel_mm, ROUGH, shape)
+        picture, outside, place_in = behind(index)
+        near = near_heart(outside, view, shape)
         if near is None:
-            return part, np.zeros(settings.matrix, np.uint8)
-        if settings.kind == "retro_cine":
-            here = hearts.part(place, near)
-        else:
-            here = hearts.at(card, form, views.in_heart(seen, body_points[:, near[0], near[1]]), view.pixel_mm)
-        beating = hearts.heart(card, form, here, state)
+            return picture, np.zeros(settings.matrix, np.uint8)
+        beating = hearts.heart(card, form, place_in(near), states[index])
         flowing, wall = stirred(swirls(index, near), card, speed[index]), wall_field(beating, pattern)
-        own = {name: signal[near] for name, signal in current.items()}
-        own |= {name: own[name] * flowing for name in ("blood", "venous")}
-        own |= {name: own[name] * (1 + np.float32(TEXTURE[name][0]) * wall) for name in ("myocardium", "fat")}
-        own["myocardium"] = kinetics.with_defect(own["myocardium"], weights, index, beating.around, card)
-        paint(beating.layers, own, part[near])
-        if not labelled:
-            return part, np.zeros(settings.matrix, np.uint8)
+        here = kinetics.weighted({name: signal[near] for name, signal in own.items()}, weights, index)
+        here |= {name: here[name] * flowing for name in ("blood", "venous")}
+        here |= {name: here[name] * (1 + np.float32(TEXTURE[name][0]) * wall) for name in ("myocardium", "fat")}
+        here["myocardium"] = kinetics.with_defect(here["myocardium"], weights, index, beating.around, card)
+        paint(beating.layers, here, picture[near])
         corner = (box[0].start + near[0].start, box[1].start + near[1].start)
-        return part, heart_labels(beating.layers, view.shape, corner, here.angle.shape, settings)
+        return picture, heart_labels(beating.layers, view.shape, corner, flowing.shape, settings)
 
     parts, marked = zip(*map(frame, range(len(states))), strict=True)
     return Drawn(still, box, share_views(np.stack(parts), when.footprint), np.stack(marked))
+
+
+class Behind(NamedTuple):
+    """One frame without the heart, and where the heart is in it.
+
+    Attributes:
+      picture: `[h, w]` complex64, to be painted on.
+      outside: distance (mm) to the pericardium at the points of `coarser`.
+      place_in: the heart's points of a window.
+    """
+
+    picture: np.ndarray
+    outside: np.ndarray
+    place_in: Callable[[Window], hearts.Place]
+
+
+def in_held_breath(
+    card: dict, form: hearts.Form, view: View, box: Window, still: np.ndarray, states: Sequence[State]
+) -> Callable[[int], Behind]:
+    """The frames behind a heart in a box of a body `still` `[H, W]` that it alone moves."""
+    points = view.body[:, box[0], box[1]]
+    place = hearts.at(card, form, views.in_heart(view, points), view.pixel_mm)
+    rough = hearts.at(card, form, views.in_heart(view, coarser(points, ROUGH)), ROUGH * view.pixel_mm)
+
+    def behind(index: int) -> Behind:
+        outline = hearts.outline(card, form, rough, states[index])
+        return Behind(moved_background(still, outline, view, box), outline.outside, lambda near: hearts.part(place, near))
+
+    return behind
+
+
+def in_free_breath(
+    card: dict,
+    form: hearts.Form,
+    body: bodies.Torso,
+    view: View,
+    in_frame: Callable[[int], Signals],
+    states: Sequence[State],
+) -> Callable[[int], Behind]:
+    """The frames behind a heart in a body that breathes, whose signals in every frame are `in_frame`."""
+    rough = coarser(view.body, ROUGH)
+
+    def behind(index: int) -> Behind:
+        seen, points = breathed(view, states[index].breath, card)
+        at = lambda where, step: hearts.at(card, form, views.in_heart(seen, where), step * view.pixel_mm)
+        outside = hearts.outline(card, form, at(rough, ROUGH), states[index]).outside
+        picture = painted_body(card, body, seen, points, in_frame(index))
+        return Behind(picture, outside, lambda near: at(view.body[:, near[0], near[1]], 1))
+
+    return behind
 
 
 class Textures(NamedTuple):
@@ -199,25 +227,26 @@ def share_views(moving: np.ndarray, footprint: np.ndarray) -> np.ndarray:
     return shared
 
 
-def heart_box(card: dict, view: View) -> Box:
-    """Rows and columns that the heart and what it moves can reach; of a slice beside the heart some points that are nearest to it."""
+def heart_box(card: dict, view: View) -> Window:
+    """Rows and columns, two at least, that the heart and what it moves can reach; of a slice beside it the nearest points."""
     reach = 80 if card["plane"] == "short_axis" else 96
     middle = view.apex + 0.6 * card["lv_length_mm"] * view.heart_axes[2]
     distance2 = np.square(view.body - middle.astype(np.float32)[:, None, None]).sum(axis=0)
     inside = distance2 <= max(reach, math.sqrt(distance2.min()) + 5) ** 2
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    row, column = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    two_at_least = lambda found, n: slice(min(int(found[0]), n - 2), max(int(found[-1]) + 1, min(int(found[0]), n - 2) + 2))
+    return two_at_least(row, view.shape[0]), two_at_least(column, view.shape[1])
 
 
-def moved_background(still: np.ndarray, outline: hearts.Outline, view: View, box: Box) -> np.ndarray:
+def moved_background(still: np.ndarray, outline: hearts.Outline, view: View, box: Window) -> np.ndarray:
     """The body behind the heart, pulled along by it: the displacement decays over 14 mm outside the pericardium, `[h, w]`.
 
     It is 0 at the borders of the box, where the body that stays begins.
 
     Args:
-      outline: on the grid of `coarser`: the displacement is smooth.
+      outline: on the grid of `coarser`, between whose points the displacement is taken to be linear.
     """
-    shape = tuple(part.stop - part.start for part in box)
+    shape = box[0].stop - box[0].start, box[1].stop - box[1].start
     decay = np.exp(np.maximum(outline.outside, 0) * np.float32(-1 / 14))
     shift = np.clip(outline.displacement, -12, 12) * decay
     border = inside_box(box, view)
@@ -226,7 +255,7 @@ def moved_background(still: np.ndarray, outline: hearts.Outline, view: View, box
         weights = (view.heart_axes @ axis / spacing).astype(np.float32)
         index = np.arange(part.start, part.stop, dtype=np.float32)
         index = index[:, None] if axis is view.down else index
-        moved = border * finer(sum((w * s for w, s in zip(weights, shift, strict=True)), np.float32(0)), ROUGH, shape)
+        moved = border * finer(np.tensordot(weights, shift, 1), ROUGH, shape)
         places.append(np.clip(moved + index, 0, size - 1))
     return sample(still, *places)
 
@@ -249,7 +278,15 @@ def finer(field: np.ndarray, step: int, shape: tuple[int, int]) -> np.ndarray:
     return field
 
 
-def window_of(rough: np.ndarray, step: int, shape: tuple[int, int]) -> Box | None:
+def near_heart(outside: np.ndarray, view: View, shape: tuple[int, int]) -> Window | None:
+    """The window of `[h, w]` that the heart is drawn in, by its distance at `coarser` points; None if it is not there.
+
+    No point is further from a coarser one than 2.9 grid points; 5, because the distances are of first order.
+    """
+    return window_of(outside < REACH_MM + 5 * max(view.spacing_mm), ROUGH, shape)
+
+
+def window_of(rough: np.ndarray, step: int, shape: tuple[int, int]) -> Window | None:
     """Rows and columns `[h, w]` around the `coarser` points that are True; None if there is none."""
     if not rough.any():
         return None
@@ -260,7 +297,7 @@ def window_of(rough: np.ndarray, step: int, shape: tuple[int, int]) -> Box | Non
     return row, column
 
 
-def inside_box(box: Box, view: View) -> np.ndarray:
+def inside_box(box: Window, view: View) -> np.ndarray:
     """1 inside a box, falling to 0 over 20 mm before those of its sides that lie within the image, `[h, w]` float32."""
     sides = []
     for part, size, spacing in zip(box, view.shape, view.spacing_mm, strict=True):
@@ -278,7 +315,9 @@ def flow(card: dict, cycle: np.ndarray) -> np.ndarray:
     return change(cycle) / np.abs(change(np.linspace(0, 1, 100))).max()
 
 
-def swirl(rng: np.random.Generator, frames: int, shape: tuple[int, int], pixel_mm: float) -> Callable[[int, Box], np.ndarray]:
+def swirl(
+    rng: np.random.Generator, frames: int, shape: tuple[int, int], pixel_mm: float
+) -> Callable[[int, Window], np.ndarray]:
     """Texture of moving blood in a window of a frame: unit fields `[h, w]` that drift and turn into others.
 
     Two patterns drift on random walks while their shares change; neighbouring frames are correlated on large scales and hardly
@@ -288,7 +327,7 @@ def swirl(rng: np.random.Generator, frames: int, shape: tuple[int, int], pixel_m
     steps = rng.normal(0, 2.0 / pixel_mm, (frames, 2, 2)).cumsum(axis=0).round().astype(int)
     angle = rng.normal(0.5, 0.2, frames).cumsum() + rng.uniform(0, 6)
 
-    def at(frame: int, near: Box) -> np.ndarray:
+    def at(frame: int, near: Window) -> np.ndarray:
         rows, columns = (np.arange(part.start, part.stop) for part in near)
         one, other = (
             field.take((rows - down) % shape[0], 0).take((columns - across) % shape[1], 1)
@@ -339,14 +378,16 @@ def painted_body(card: dict, body: bodies.Torso, view: View, points: np.ndarray,
       points: `[3, H, W]` as in `torso.torso`.
     """
     canvas = np.zeros(view.shape, np.complex64)
+    parts = 2 * math.ceil(view.shape[0] / (2 * ROWS))
+    rows = math.ceil(view.shape[0] / parts)
 
     def rows_from(first: int) -> None:
-        rows = slice(first, first + ROWS)
-        here = view._replace(middle=(view.middle[0] - first, view.middle[1]))
-        paint(bodies.torso(card, body, here, points[:, rows]), {name: s[rows] for name, s in signals.items()}, canvas[rows])
+        here = slice(first, first + rows)
+        seen = view._replace(middle=(view.middle[0] - first, view.middle[1]))  # what of a view vessels are drawn by
+        paint(bodies.torso(card, body, seen, points[:, here]), {name: s[here] for name, s in signals.items()}, canvas[here])
 
     with ThreadPoolExecutor(2) as threads:  # numpy lets go of the interpreter
-        for _ in threads.map(rows_from, range(0, view.shape[0], ROWS)):
+        for _ in threads.map(rows_from, range(0, view.shape[0], rows)):
             pass
     return canvas
 

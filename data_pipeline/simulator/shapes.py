@@ -47,7 +47,7 @@ def capsule(points: tuple, start: tuple, end: tuple, radius: float | np.ndarray)
     return np.sqrt(total((o - along * d) ** 2 for o, d in zip(offset, direction, strict=True))) - radius
 
 
-def length(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def hypotenuse(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """sqrt(x^2 + y^2) without the care of `hypot` for extreme numbers, which makes that ten times as slow."""
     return np.sqrt(x * x + y * y)
 

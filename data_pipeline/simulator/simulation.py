@@ -113,7 +113,7 @@ def training_sample(seed: int, subject: int, settings: Settings, view: int = 0) 
     if settings.calibration_lines < least:
         raise InputError(f"calibration_lines is {settings.calibration_lines}: g-maps to R = 8 need {least} or more")
     of_view = lambda name: stream(seed, subject, name, view * MOST_SLICES)
-    card, drawn, plane = heart_picture(seed, subject, settings, view, 0, labelled=False)
+    card, drawn, plane = heart_picture(seed, subject, settings, view, 0)
     maps = body_maps(card, plane, settings, stream(seed, subject, "coils"))
     made: CleanSample = clean_sample(drawn.still, drawn.box, drawn.moving, maps, settings, of_view("noise"))
     moving = object_phase.moving(of_view("phase").spawn(1)[0], settings.frames, settings.matrix)
@@ -133,9 +133,7 @@ def heart_scene(seed: int, subject: int, settings: Settings, view: int, number: 
     return Scene(images, drawn.labels, body_maps(card, plane, settings, stream(seed, subject, "coils")), card)
 
 
-def heart_picture(
-    seed: int, subject: int, settings: Settings, view: int, number: int, labelled: bool = True
-) -> tuple[dict, scene.Drawn, views.View]:
+def heart_picture(seed: int, subject: int, settings: Settings, view: int, number: int) -> tuple[dict, scene.Drawn, views.View]:
     """Card, picture with the phase that stays the same over the frames, and image plane of one slice of one view."""
     of_body: Streams = lambda name: stream(seed, subject, name)
     of_slice: Streams = lambda name: stream(seed, subject, name, view * MOST_SLICES + number)
@@ -148,7 +146,7 @@ def heart_picture(
     when = motion.timing(card, settings, of_view("heart"))
     states = motion.states(card, when)
     streams: Streams = lambda name: of_slice(name) if name in own else of_body(name)
-    drawn = scene.draw(card, plane, settings, states, when, streams, labelled)
+    drawn = scene.draw(card, plane, settings, states, when, streams)
     turn = object_phase.turn(object_phase.still(of_slice("phase"), plane.shape)) * scene.edge_taper(plane.shape)
     card |= {"relative_volume": [state.volume for state in states], "fov_mm": list(fov_mm)}
     return card, drawn._replace(still=drawn.still * turn, moving=drawn.moving * turn[drawn.box]), plane

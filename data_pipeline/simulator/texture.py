@@ -35,7 +35,7 @@ def strands(field: np.ndarray, width: float) -> np.ndarray:
 
 
 def sample(field: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """Bilinear look-up in a periodic field `[H, W]` at real-valued positions (grid points), any common shape."""
+    """Bilinear look-up in a periodic field `[H, W]` at real-valued positions (grid points), arrays that broadcast."""
     height, width = field.shape
     (r0, r1, dr), (c0, c1, dc) = _neighbours(row, height), _neighbours(column, width)
     r0, r1, flat = r0 * width, r1 * width, field.ravel()

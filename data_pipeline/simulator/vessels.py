@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipeline.simulator.shapes import Layer, cover, length
+from data_pipeline.simulator.shapes import Layer, cover, hypotenuse
 from data_pipeline.simulator.view import View
 
 
@@ -87,7 +87,7 @@ def to_image(points: np.ndarray, view: View) -> np.ndarray:
 
 
 class Segment(NamedTuple):
-    """A thick line on the image: grid points `low` to `high` (row, column) near it, its ends there, radius in mm, coverage at most."""
+    """A thick line on the image: grid points from `low` to before `high` (row, column), its ends there, radius in mm, coverage."""
 
     low: list[int]
     high: list[int]
@@ -132,6 +132,6 @@ def _add(coverage: np.ndarray, segment: Segment, pixel_mm: float) -> None:
     dr, dc = end[0] - start[0], end[1] - start[1]
     scale = 1 / (dr * dr + dc * dc + 1e-6)
     along = (row * (dr * scale) + column * (dc * scale)).clip(0, 1)
-    distance = length(row - along * dr, column - along * dc) * pixel_mm - radius
+    distance = hypotenuse(row - along * dr, column - along * dc) * pixel_mm - radius
     part = coverage[r0:r1, c0:c1]
     np.maximum(part, weight * cover(distance, pixel_mm), out=part)

@@ -224,17 +224,20 @@ def test_between_rough_points_a_field_is_linear(shape):
         np.testing.assert_allclose(scene.finer(field, 4, shape), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("subject", [1, 2, 3, 8])
-def test_the_heart_lies_where_its_outline_says(subject):
+@pytest.mark.parametrize(
+    ("subject", "settings"),
+    [(1, SMALL), (2, SMALL), (3, SMALL), (8, SMALL), (34, dataclasses.replace(SMALL, matrix=(24, 256), fine=1))],
+    ids=["four chambers", "oblique", "short axis", "four chambers with a defect", "wide pixels"],
+)
+def test_the_heart_lies_where_its_outline_says(subject, settings):
     """Drawn in the window that the outline gives, or at all points near the heart: the same picture."""
-    card = draw_card(stream(0, subject, "subject"), SMALL) | draw_view(stream(0, subject, "subject", 0), SMALL)
-    view = views.place(card, SMALL, SMALL.fov_mm)
+    card = draw_card(stream(0, subject, "subject"), settings) | draw_view(stream(0, subject, "subject", 0), settings)
+    view = views.place(card, settings, settings.fov_mm)
     form, state = heart.draw_form(stream(0, subject, "heart")), State(0.4, 1.0, 0.86, 0.3, 0.0)
     at = lambda points, step: heart.at(card, form, views.in_heart(view, points), step * view.pixel_mm)
     outline = heart.outline(card, form, at(scene.coarser(view.body, scene.ROUGH), scene.ROUGH), state)
-    near = scene.window_of(outline.outside < scene.REACH_MM + 5 * view.pixel_mm, scene.ROUGH, view.shape)
-    tissues = ("blood", "venous", "myocardium", "fat", "csf", "cortical")
-    signals = {name: np.full(view.shape, k + 1, np.complex64) for k, name in enumerate(tissues)}
+    near = scene.near_heart(outline.outside, view, view.shape)
+    signals = {name: np.full(view.shape, k + 1, np.complex64) for k, name in enumerate(heart.TISSUES)}
     whole = scene.paint(heart.heart(card, form, at(view.body, 1), state).layers, signals)
     part = np.zeros_like(whole)
     scene.paint(
@@ -245,6 +248,27 @@ def test_the_heart_lies_where_its_outline_says(subject):
     np.testing.assert_allclose(part, whole, atol=1e-4)
     assert whole.any()
     assert part[near].size < 0.8 * whole.size
+
+
+@pytest.mark.parametrize("subject", [1, 3, 4], ids=["four chambers", "short axis", "three chambers"])
+def test_the_displacement_is_smooth(subject):
+    """Outside the heart it hardly differs from what `finer` makes of every fourth point, about the long axis too."""
+    card = draw_card(stream(0, subject, "subject"), SMALL) | draw_view(stream(0, subject, "subject", 0), SMALL)
+    settings = dataclasses.replace(SMALL, matrix=(96, 128))
+    view = views.place(card, settings, settings.fov_mm)
+    form, state = heart.draw_form(stream(0, subject, "heart")), State(0.4, 1.0, 0.86, 0.3, 0.0)
+    outline = lambda points, step: heart.outline(
+        card, form, heart.at(card, form, views.in_heart(view, points), step * view.pixel_mm), state
+    )
+    exact, rough = outline(view.body, 1), outline(scene.coarser(view.body, scene.ROUGH), scene.ROUGH)
+    found = np.stack([scene.finer(part, scene.ROUGH, view.shape) for part in rough.displacement])
+    error = np.linalg.norm(found - exact.displacement, axis=0)[(exact.outside > 0) & (exact.outside < 30)]
+    assert error.max() < 1.0
+    assert np.quantile(error, 0.99) < 0.4  # grid points are 0.9 mm apart
+
+
+def test_an_image_of_hardly_any_points_is_drawn():
+    simulation.heart_scene(0, 5, dataclasses.replace(SMALL, matrix=(24, 32), fov_mm=(2000.0, 2600.0), fine=1), 0, 0)
 
 
 def test_a_body_is_the_same_some_rows_at_a_time(monkeypatch):

@@ -1,5 +1,6 @@
 """Pairs keep signal and noise level, depend on their key alone, and are refused where they would be nonsense."""
 
+import os
 import subprocess
 import sys
 
@@ -125,7 +126,7 @@ def test_one_and_eight_devices_make_the_same_noise(tmp_path):
     found = []
     for devices in (1, 8):
         environment = {
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
             "JAX_PLATFORMS": "cpu",
             "PYTHONPATH": ".",
         }

@@ -82,7 +82,8 @@ np.savez(sys.argv[1], devices=jax.local_device_count(), plan=plan.unmixing, **ar
 
 
 def test_eight_devices_make_what_one_makes(alone, tmp_path):
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "PYTHONPATH": str(REPOSITORY)}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
+    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-W", "error", "-c", ON_DEVICES, str(tmp_path / "made.npz")]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
