@@ -12,11 +12,11 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# most of the suite's time is LLVM's, on tiny tensors; the programs that `launch` starts are optimised as users' are
+# most of the suite's time is LLVM's, on tiny tensors; .ci/run trains with what users have
 if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 
-# what one process of the suite compiled, others with the same flags read: the workers among themselves, the started programs too
+# what one process of the suite compiled the others read: both workers, and the programs that tests start
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     CACHE = tempfile.TemporaryDirectory(prefix="compiled-")  # of the process that starts the workers, who inherit this:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
@@ -62,7 +62,7 @@ def launch():
 
     def start(program: str, *flags: str, devices: int = 1) -> subprocess.Popen:
         environment = os.environ | {
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": str(REPOSITORY),  # this checkout, whatever the environment has installed
         }
