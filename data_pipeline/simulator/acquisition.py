@@ -148,7 +148,7 @@ def from_magnitude(images: np.ndarray, settings: Settings, rng: np.random.Genera
     maps = receive.sensitivities(coil_rng, settings.coils, points, half, settings.array, settings.broken_coil)
     # a magnitude image carries its own coils' intensity already: keep the relative weights of the simulated coils only
     maps = maps / np.sqrt(np.sum(np.abs(maps) ** 2, axis=0))
-    return acquire(images.astype(np.float32) * np.exp(1j * phase).astype(np.complex64), maps, settings, scan_rng, name)
+    return acquire(images.astype(np.float32) * object_phase.turn(phase), maps, settings, scan_rng, name)
 
 
 def grid_mm(shape: tuple[int, int], fov_mm: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:

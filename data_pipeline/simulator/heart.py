@@ -17,6 +17,7 @@ from data_pipeline.simulator.texture import power_law, sample
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]
 NOWHERE: Window = (slice(0, 0), slice(0, 0))
 TISSUES = ("blood", "venous", "myocardium", "fat", "csf", "cortical")  # that the layers are of
+FAR_MM = 60  # from a chamber; what is further is moved by a hundredth of its shift
 MEAN_OF_SECTOR = 0.243  # of exp(3 (cos - 1)) over the circle
 
 
@@ -223,7 +224,7 @@ def fourier(angle: np.ndarray, series: np.ndarray) -> np.ndarray:
 
 def outline(card: dict, form: Form, place: Place, state: State) -> Outline:
     """The heart from outside, at points that may be far from it: what they need who surround it."""
-    shapes = shapes_of(card, form, place, state, 60)
+    shapes = shapes_of(card, form, place, state, FAR_MM)
     return Outline(shapes.sac, displacement(card, place, state, shapes.left))
 
 

@@ -3,7 +3,6 @@
 import cmath
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +11,10 @@ from data_pipeline.simulator import contrast, kinetics
 from data_pipeline.simulator import heart as hearts
 from data_pipeline.simulator import torso as bodies
 from data_pipeline.simulator import view as views
+from data_pipeline.simulator.encoding import in_threads
 from data_pipeline.simulator.frame import on_matrix
 from data_pipeline.simulator.motion import State, Timing, volume_curve
+from data_pipeline.simulator.rough import coarser, finer, window_of
 from data_pipeline.simulator.shapes import Layer, Window
 from data_pipeline.simulator.subject import Settings
 from data_pipeline.simulator.texture import power_law, sample, strands
@@ -37,7 +38,7 @@ TEXTURE = {
 }
 PATTERN_MM = 0.8
 REACH_MM = 3.0  # past the pericardium, where a heart is drawn
-ROWS = 216  # of the body at a time, at most; much fewer, and two threads get in each other's way
+ROWS = 216  # of a part of the body at most; much fewer, and two threads get in each other's way
 ROUGH = 4  # fine grid points between those where the heart's outline is found
 LABELS = {"blood": 1, "venous": 1, "myocardium": 2}
 Signals = dict[str, np.ndarray]
@@ -234,8 +235,9 @@ def heart_box(card: dict, view: View) -> Window:
     distance2 = np.square(view.body - middle.astype(np.float32)[:, None, None]).sum(axis=0)
     inside = distance2 <= max(reach, math.sqrt(distance2.min()) + 5) ** 2
     row, column = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
-    two_at_least = lambda found, n: slice(min(int(found[0]), n - 2), max(int(found[-1]) + 1, min(int(found[0]), n - 2) + 2))
-    return two_at_least(row, view.shape[0]), two_at_least(column, view.shape[1])
+    firsts = [min(int(found[0]), n - 2) for found, n in zip((row, column), view.shape, strict=True)]
+    stops = [max(int(found[-1]) + 1, first + 2) for found, first in zip((row, column), firsts, strict=True)]
+    return slice(firsts[0], stops[0]), slice(firsts[1], stops[1])
 
 
 def moved_background(still: np.ndarray, outline: hearts.Outline, view: View, box: Window) -> np.ndarray:
@@ -260,41 +262,12 @@ def moved_background(still: np.ndarray, outline: hearts.Outline, view: View, box
     return sample(still, *places)
 
 
-def coarser(points: np.ndarray, step: int) -> np.ndarray:
-    """Every `step`-th point along both axes of an affine grid `[3, h, w]`, and on to its end or past it."""
-    rows, columns = (np.arange(-(-(n - 1) // step) + 1, dtype=np.float32) * step for n in points.shape[1:])
-    corner, down, across = points[:, 0, 0], points[:, 1, 0] - points[:, 0, 0], points[:, 0, 1] - points[:, 0, 0]
-    return corner[:, None, None] + down[:, None, None] * rows[:, None] + across[:, None, None] * columns
-
-
-def finer(field: np.ndarray, step: int, shape: tuple[int, int]) -> np.ndarray:
-    """A field of `coarser` points `[a, b]` at all points `[h, w]`, linear between them."""
-    for n in shape:  # the rows, then those of the transpose
-        between = np.empty((len(field) - 1, step, field.shape[1]), np.float32)
-        rise = np.diff(field, axis=0)
-        for k in range(step):
-            between[:, k] = field[:-1] + rise * np.float32(k / step)
-        field = np.concatenate([between.reshape(-1, field.shape[1]), field[-1:]])[:n].T
-    return field
-
-
 def near_heart(outside: np.ndarray, view: View, shape: tuple[int, int]) -> Window | None:
     """The window of `[h, w]` that the heart is drawn in, by its distance at `coarser` points; None if it is not there.
 
     No point is further from a coarser one than 2.9 grid points; 5, because the distances are of first order.
     """
     return window_of(outside < REACH_MM + 5 * max(view.spacing_mm), ROUGH, shape)
-
-
-def window_of(rough: np.ndarray, step: int, shape: tuple[int, int]) -> Window | None:
-    """Rows and columns `[h, w]` around the `coarser` points that are True; None if there is none."""
-    if not rough.any():
-        return None
-    rows, columns = (np.flatnonzero(rough.any(axis=axis)) * step for axis in (1, 0))
-    row, column = (
-        slice(max(int(k[0]) - step, 0), min(int(k[-1]) + step + 1, n)) for k, n in zip((rows, columns), shape, strict=True)
-    )
-    return row, column
 
 
 def inside_box(box: Window, view: View) -> np.ndarray:
@@ -372,7 +345,7 @@ def paint(layers: Sequence[Layer] | Iterator[Layer], signals: Signals, canvas: n
 
 
 def painted_body(card: dict, body: bodies.Torso, view: View, points: np.ndarray, signals: Signals) -> np.ndarray:
-    """The body without its heart, `[H, W]`; some rows at a time, which stay in the cache while layer after layer is painted.
+    """The body without its heart, `[H, W]`, in an even number of equal parts, two at once.
 
     Args:
       points: `[3, H, W]` as in `torso.torso`.
@@ -386,9 +359,8 @@ def painted_body(card: dict, body: bodies.Torso, view: View, points: np.ndarray,
         seen = view._replace(middle=(view.middle[0] - first, view.middle[1]))  # what of a view vessels are drawn by
         paint(bodies.torso(card, body, seen, points[:, here]), {name: s[here] for name, s in signals.items()}, canvas[here])
 
-    with ThreadPoolExecutor(2) as threads:  # numpy lets go of the interpreter
-        for _ in threads.map(rows_from, range(0, view.shape[0], rows)):
-            pass
+    for _ in in_threads(rows_from, range(0, view.shape[0], rows)):
+        pass
     return canvas
 
 

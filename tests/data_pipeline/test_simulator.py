@@ -13,6 +13,7 @@ from data_pipeline.simulator import (
     heart,
     kinetics,
     realism,
+    rough,
     scene,
     simulate,
     simulation,
@@ -205,8 +206,8 @@ def test_the_body_does_not_tear_where_the_heart_no_longer_pulls_it():
     box = scene.heart_box(card, view)
     assert all(part.start > 0 and part.stop < size for part, size in zip(box, view.shape, strict=True))
     form = heart.draw_form(stream(0, 3, "heart"))
-    rough = scene.coarser(view.body[:, box[0], box[1]], scene.ROUGH)
-    place = heart.at(card, form, views.in_heart(view, rough), scene.ROUGH * view.pixel_mm)
+    points = rough.coarser(view.body[:, box[0], box[1]], scene.ROUGH)
+    place = heart.at(card, form, views.in_heart(view, points), scene.ROUGH * view.pixel_mm)
     outline = heart.outline(card, form, place, State(0.4, 1.0, 0.86, 0.3, 0.0))
     still = np.random.default_rng(0).normal(size=view.shape).astype(np.complex64)
     moved, stays = scene.moved_background(still, outline, view, box), still[box]
@@ -219,9 +220,9 @@ def test_the_body_does_not_tear_where_the_heart_no_longer_pulls_it():
 @pytest.mark.parametrize("shape", [(9, 13), (8, 10), (2, 3)], ids=["odd", "even", "small"])
 def test_between_rough_points_a_field_is_linear(shape):
     points = np.einsum("ai,ihw->ahw", [[1, 2], [0.5, -3], [2, 1]], np.indices(shape)).astype(np.float32) + 7
-    rough = scene.coarser(points, 4)
-    for field, expected in zip(rough, points, strict=True):
-        np.testing.assert_allclose(scene.finer(field, 4, shape), expected, atol=1e-5)
+    coarse = rough.coarser(points, 4)
+    for field, expected in zip(coarse, points, strict=True):
+        np.testing.assert_allclose(rough.finer(field, 4, shape), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +236,7 @@ def test_the_heart_lies_where_its_outline_says(subject, settings):
     view = views.place(card, settings, settings.fov_mm)
     form, state = heart.draw_form(stream(0, subject, "heart")), State(0.4, 1.0, 0.86, 0.3, 0.0)
     at = lambda points, step: heart.at(card, form, views.in_heart(view, points), step * view.pixel_mm)
-    outline = heart.outline(card, form, at(scene.coarser(view.body, scene.ROUGH), scene.ROUGH), state)
+    outline = heart.outline(card, form, at(rough.coarser(view.body, scene.ROUGH), scene.ROUGH), state)
     near = scene.near_heart(outline.outside, view, view.shape)
     signals = {name: np.full(view.shape, k + 1, np.complex64) for k, name in enumerate(heart.TISSUES)}
     whole = scene.paint(heart.heart(card, form, at(view.body, 1), state).layers, signals)
@@ -260,15 +261,18 @@ def test_the_displacement_is_smooth(subject):
     outline = lambda points, step: heart.outline(
         card, form, heart.at(card, form, views.in_heart(view, points), step * view.pixel_mm), state
     )
-    exact, rough = outline(view.body, 1), outline(scene.coarser(view.body, scene.ROUGH), scene.ROUGH)
-    found = np.stack([scene.finer(part, scene.ROUGH, view.shape) for part in rough.displacement])
+    exact, coarse = outline(view.body, 1), outline(rough.coarser(view.body, scene.ROUGH), scene.ROUGH)
+    found = np.stack([rough.finer(part, scene.ROUGH, view.shape) for part in coarse.displacement])
     error = np.linalg.norm(found - exact.displacement, axis=0)[(exact.outside > 0) & (exact.outside < 30)]
     assert error.max() < 1.0
     assert np.quantile(error, 0.99) < 0.4  # grid points are 0.9 mm apart
 
 
 def test_an_image_of_hardly_any_points_is_drawn():
-    simulation.heart_scene(0, 5, dataclasses.replace(SMALL, matrix=(24, 32), fov_mm=(2000.0, 2600.0), fine=1), 0, 0)
+    made = simulation.heart_scene(0, 5, dataclasses.replace(SMALL, matrix=(24, 32), fov_mm=(2000.0, 2600.0), fine=1), 0, 0)
+    assert made.images.shape[0] == SMALL.frames
+    assert np.isfinite(made.images).all()
+    assert made.images.any()
 
 
 def test_a_body_is_the_same_some_rows_at_a_time(monkeypatch):
