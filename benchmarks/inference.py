@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import flops
 import machine
 import networks
 from tables import number, table
@@ -31,6 +30,7 @@ def series(config: str, dtype: str, batch: int, repeats: int) -> dict[str, Any]:
     import numpy as np
     from flax import nnx
 
+    from snraware_jax import flops
     from snraware_jax.inference.denoiser import make_denoiser
     from snraware_jax.models import build
     from snraware_jax.training.configuration import model_settings

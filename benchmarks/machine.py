@@ -23,7 +23,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_apart(program: str, task: dict[str, Any], threads: int) -> dict[str, Any]:
+def run_apart(program: str, task: dict[str, Any], threads: int, limit_s: float = LIMIT_S) -> dict[str, Any]:
     """Runs `python PROGRAM --task=JSON` as a process of its own, so that its peak memory and its threads are its own.
 
     The variables of the BLAS libraries are set before it starts; `pin` does the rest inside it. It starts with no cache of
@@ -31,11 +31,11 @@ def run_apart(program: str, task: dict[str, Any], threads: int) -> dict[str, Any
 
     Raises:
       SystemExit: with the end of what it wrote, if it fails.
-      subprocess.TimeoutExpired: after `LIMIT_S` seconds.
+      subprocess.TimeoutExpired: after `limit_s` seconds.
     """
     environment = os.environ | dict.fromkeys(BLAS_THREAD_VARIABLES, str(threads)) | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
     command = [sys.executable, program, f"--task={json.dumps(task)}", f"--threads={threads}"]
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s)
     if finished.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{finished.stderr[-3000:]}")
     return json.loads(finished.stdout.splitlines()[-1])

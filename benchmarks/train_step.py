@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import flops
 import machine
 import networks
 from tables import number, table
@@ -32,6 +31,7 @@ def part(config: str, name: str, batch_size: int, dtype: str, remat: bool, repea
     import numpy as np
     from flax import nnx
 
+    from snraware_jax import flops
     from snraware_jax.training import mesh
     from snraware_jax.training.run import assemble
 

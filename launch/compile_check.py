@@ -3,19 +3,20 @@
     pip install libtpu                                             # the compiler, on any Linux machine
     python launch/compile_check.py --config=configs/hrnet_cnnt.py:quick --topology=v5e:2x2
 
-Prints, for each program, the time of compilation, memory of a chip, and how many collective operations it has. Nothing is run. The
-compiler can abort the process; a message of its own says why.
+Prints, for each program, the time of compilation, memory of a chip, its arithmetic (that of products and convolutions, what is computed
+again in the gradient included), and how many collective operations it has. Nothing is run. The compiler can abort the process; a
+message of its own says why. `benchmarks/compile.py` does this for the networks of Table 2.
 """
 
 import os
 import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from launch import program
+from snraware_jax.errors import InputError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "FILE.py or FILE.py:quick; --config.FIELD=value changes a field")
 TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x2", "chips: v5e:16x8, v5p:4x4x8, v6e:16x8, ...")
@@ -24,26 +25,39 @@ COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "coll
 
 
 def main() -> None:
-    os.environ |= {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}  # there is no TPU to ask
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    import jax
-    from jax.experimental import topologies
-
-    from snraware_jax.errors import InputError
-    from snraware_jax.training import configuration, mesh
-    from snraware_jax.training.run import assemble
-    from snraware_jax.training.step import abstract_batch, noisy_pairs
-
     if CONFIG.value is None:
         raise InputError("which configuration? --config=configs/hrnet_cnnt.py:quick, for example")
     unknown = set(PROGRAMS.value) - {"noise", "train_step"}
     if unknown:
         raise InputError(f"--programs: {sorted(unknown)[0]} is unknown; choose noise, train_step or both")
-    config = CONFIG.value
+    for name in PROGRAMS.value:
+        print(f"compile_check: {name} for {TOPOLOGY.value}: {describe(check(CONFIG.value, TOPOLOGY.value, name))}", flush=True)
+
+
+def check(config: ConfigDict, topology: str, name: str) -> dict[str, Any]:
+    """Compiles "noise" or "train_step" of a configuration for a topology.
+
+    Returns:
+      `seconds` of compilation; of a chip `arguments`, `output` and `temporary` memory in bytes and `flops`, floating-point
+      operations of products and convolutions; `collectives`, how many there are of each kind in the program.
+
+    Raises:
+      InputError: for a topology that the compiler does not know, or a configuration that does not fit it.
+    """
+    os.environ |= {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}  # there is no TPU to ask
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    import jax
+    from jax.experimental import topologies
+
+    from snraware_jax import flops
+    from snraware_jax.training import configuration, mesh
+    from snraware_jax.training.run import assemble
+    from snraware_jax.training.step import abstract_batch, noisy_pairs
+
     try:
-        devices = topologies.get_topology_desc(TOPOLOGY.value, "tpu").devices
+        devices = topologies.get_topology_desc(topology, "tpu").devices
     except RuntimeError as error:  # JAX without libtpu, and libtpu for chips that it does not know
-        raise InputError(f"--topology={TOPOLOGY.value}: no such chips, or no libtpu (pip install libtpu): {error}") from error
+        raise InputError(f"--topology={topology}: no such chips, or no libtpu (pip install libtpu): {error}") from error
     configuration.validate(config, len(devices))
     run = assemble(config, samples=config.batch_size, devices=devices)
     over_all = mesh.batch_sharding(run.mesh)
@@ -51,31 +65,32 @@ def main() -> None:
         name: jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=over_all)
         for name, one in abstract_batch(config.batch_size, config.data.patch, run.noise.g_margin).items()
     }
-    programs: Mapping[str, Callable[[], Any]] = {
-        "noise": lambda: jax.jit(lambda batch: noisy_pairs(batch, run.noise, config.seed, run.mesh, run.magnitude)).lower(
-            batch
-        ),
-        "train_step": lambda: jax.jit(run.train_step, donate_argnums=0).lower(run.abstract_state, batch),
-    }
-    for name in PROGRAMS.value:
-        started = time.perf_counter()
-        compiled = programs[name]().compile()
-        print(f"compile_check: {name} for {TOPOLOGY.value}: {describe(compiled, time.perf_counter() - started)}", flush=True)
-
-
-def describe(compiled: Any, seconds: float) -> str:
-    """Time, memory of a chip and collectives of a compiled program, as one line."""
+    if name == "noise":
+        step = jax.jit(lambda batch: noisy_pairs(batch, run.noise, config.seed, run.mesh, run.magnitude))
+        arguments = (batch,)
+    else:
+        step = jax.jit(run.train_step, donate_argnums=0)
+        arguments = (run.abstract_state, batch)
+    started = time.perf_counter()
+    compiled = step.lower(*arguments).compile()
+    seconds = time.perf_counter() - started
     memory, text = compiled.memory_analysis(), compiled.as_text()
-    sizes = {
+    counts = {name: text.count(f" {name}(") + text.count(f" {name}-start(") for name in COLLECTIVES}
+    return {
+        "seconds": seconds,
         "arguments": memory.argument_size_in_bytes,
         "output": memory.output_size_in_bytes - memory.alias_size_in_bytes,
         "temporary": memory.temp_size_in_bytes,
+        "flops": flops.products(step, *arguments) / len(devices),
+        "collectives": {name: count for name, count in counts.items() if count},
     }
-    counts = {name: text.count(f" {name}(") + text.count(f" {name}-start(") for name in COLLECTIVES}
-    collectives = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "no collectives"
-    return (
-        f"{seconds:.0f} s, " + ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in sizes.items()) + f", {collectives}"
-    )
+
+
+def describe(figures: dict[str, Any]) -> str:
+    """What `check` found, as one line."""
+    sizes = ", ".join(f"{name} {figures[name] / 2**20:.1f} MiB" for name in ("arguments", "output", "temporary"))
+    collectives = ", ".join(f"{count} {name}" for name, count in figures["collectives"].items()) or "no collectives"
+    return f"{figures['seconds']:.0f} s, {sizes}, {figures['flops'] / 1e12:.3g} TFLOP, {collectives}"
 
 
 if __name__ == "__main__":

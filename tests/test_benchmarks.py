@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from snraware_jax import flops
 from snraware_jax.models import convolution
+from tests.tiny import TINY as TINY_RUN
 
 TINY = """
 from configs import base
@@ -83,14 +85,37 @@ def test_networks_are_timed(program, task, cases, tmp_path):
 
 
 def test_products_are_counted():
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    try:
-        import flops
-    finally:
-        sys.path.remove(str(REPOSITORY / "benchmarks"))
     image, kernel = jnp.zeros((2, 8, 8, 3)), jnp.zeros((3, 3, 3, 5))
     assert flops.products(lambda a, b: a @ b, jnp.zeros((4, 6)), jnp.zeros((6, 7))) == 2 * 4 * 6 * 7
     assert flops.products(convolution.conv2d, image, kernel) == 2 * 2 * 6 * 6 * 5 * 27
     volume, taps = jnp.zeros((2, 5, 8, 8, 3)), jnp.zeros((3, 3, 3, 3, 5))
     assert flops.products(jax.checkpoint(convolution.conv3d), volume, taps) == 2 * 2 * 3 * 6 * 6 * 5 * 81
     assert flops.products(lambda a: jax.lax.map(lambda row: a @ row, a), jnp.zeros((4, 4))) == 4 * 2 * 16
+
+
+def test_precision_compares_a_run_with_itself(launch, tiny_records, tmp_path):
+    workdir, output = tmp_path / "run", tmp_path / "out.json"
+    flags = (f"--workdir={workdir}", f"--config.data.path={tiny_records}", "--config.train.steps=8", *TINY_RUN)
+    training = launch("train", "--config=configs/hrnet_cnnt.py:quick", *flags)
+    _, error = training.communicate(timeout=300)
+    assert training.returncode == 0, error
+    command = [sys.executable, "benchmarks/precision.py", f"--workdirs={workdir}", "--json", str(output)]
+    finished = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    (run,) = json.loads(output.read_text())["runs"]
+    assert run["cases"] == 1
+    assert 1e-5 < run["median_difference"] <= run["largest_difference"] < 0.05
+    assert run["gain_bfloat16_db"] == pytest.approx(run["gain_float32_db"], abs=0.1)
+
+
+def test_compilations_that_stand_in_the_file_are_not_done_again(tmp_path):
+    """Without the compiler for TPUs, so that a compilation would fail."""
+    case = {"config": "configs/hrnet_cnnt.py", "topology": "v5e:4x4", "batch_size": 64}
+    figures = {"seconds": 60, "arguments": 2**29, "temporary": 2**30, "flops": 1e12, "collectives": {"all-reduce": 2}}
+    output = tmp_path / "out.json"
+    output.write_text(json.dumps({"benchmark": "compile", "steps": [case | figures]}))
+    command = [sys.executable, "benchmarks/compile.py", "--configs=configs/hrnet_cnnt.py", "--json", str(output)]
+    finished = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    row = " ".join(finished.stdout.splitlines()[-1].split())
+    assert row == "hrnet_cnnt.py v5e:4x4 64 0.500 1.00 1.00 2 all-reduce 60.0"

@@ -34,7 +34,7 @@ class Entry(NamedTuple):
 
 
 def load(module: nnx.Module, weights: Weights) -> None:
-    """Sets every parameter of `module` from a state dict whose tensors are used once each.
+    """Sets every parameter of `module`, which may be abstract (`nnx.eval_shape`), from a state dict; tensors are used once each.
 
     Raises:
       InputError: naming tensors that are missing, left over, of another shape or not finite; if positions are counted otherwise.
@@ -50,14 +50,16 @@ def load(module: nnx.Module, weights: Weights) -> None:
     values = []
     for entry in listed:
         tensors = [np.asarray(weights[name], np.float32) for name in entry.names]
-        for name, tensor, own in zip(entry.names, tensors, entry.theirs(np.asarray(entry.parameter[...])), strict=True):
+        for name, tensor, own in zip(
+            entry.names, tensors, entry.theirs(np.empty(entry.parameter.shape, np.float32)), strict=True
+        ):
             if tensor.shape != own.shape:
                 raise InputError(f"weights of another network: {name} is {tensor.shape}, the configuration wants {own.shape}")
             if not np.isfinite(tensor).all():
                 raise InputError(f"{name} has values that are not finite: weights of a training that failed?")
         values.append(entry.ours(tensors))
     for entry, value in zip(listed, values, strict=True):
-        entry.parameter[...] = jnp.asarray(value)
+        entry.parameter.set_value(jnp.asarray(value))
 
 
 def state_dict(module: nnx.Module) -> dict[str, np.ndarray]:

@@ -51,7 +51,7 @@ def load(weights: str | Path, config: str | Path | None = None) -> Imported:
     described = torch_config.read(path)
     try:
         settings = torch_config.settings(described, _patch(described, tensors))
-        network = build(settings)
+        network = nnx.eval_shape(lambda: build(settings))  # no random parameters, which would take a while
         torch_names.load(network, tensors)
     except ValueError as error:
         raise InputError(f"{weights} with {path}: {error}") from error

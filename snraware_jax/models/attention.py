@@ -172,7 +172,7 @@ def make_attention(
 
 
 def cut_of(
-    kind: str, heads: int, frames: int, image: windows.Size, grid: windows.Grid, window_frames: int
+    kind: str, heads: int, frames: int, image: windows.Area, grid: windows.Grid, window_frames: int
 ) -> tuple[tokens.Tokens, tuple[int, ...] | None]:
     """What the tokens of a kind are, and along how many of them a relative position bias runs; None where it has none.
 

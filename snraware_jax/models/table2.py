@@ -13,7 +13,7 @@ from snraware_jax.models import ModelSettings, build
 
 CNNT = ModelSettings()
 NO_MIXER = ModelSettings(mixer_ratio=0.0)
-CELLS = {
+BY_CELLS = {
     "cnnt_large": replace(CNNT, cells="T1" * 6),
     "cnnt": replace(CNNT, cells="T1" * 3),
     "swin3d": replace(NO_MIXER, cells="S3Sh" * 3),
@@ -25,7 +25,7 @@ CELLS = {
 NETWORKS = {
     f"{backbone}_{name}": replace(settings, backbone=backbone)
     for backbone in ("hrnet", "unet")
-    for name, settings in CELLS.items()
+    for name, settings in BY_CELLS.items()
 }
 RELEASED = {
     f"imaging_transformer_{size}": ModelSettings(cells="T1L1G1" * times, relative_bias=True)

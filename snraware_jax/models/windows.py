@@ -1,23 +1,23 @@
 """How attention divides images: sizes of windows and of the patches inside them at every level, by the rules of the authors' code.
 
-A window holds whole patches, an image whole windows. Sizes are (H, W) in pixels of their level.
+A window holds whole patches, an image whole windows. Areas are (H, W) in pixels of their level.
 """
 
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-Size = tuple[int, int]
+Area = tuple[int, int]
 
 
 class Grid(NamedTuple):
     """Sizes of windows and patches, which `divide` makes numbers of."""
 
-    window: Size
-    patch: Size
+    window: Area
+    patch: Area
 
 
-def of_levels(size: Size, window: Size, patch: Size, levels: int) -> list[Grid]:
+def of_levels(size: Area, window: Area, patch: Area, levels: int) -> list[Grid]:
     """The grid of every level of an image of `size` at level 0: even levels keep the number of windows, odd ones their size.
 
     Levels 0, 2, 4 have as many windows as `window` gives at level 0, half and a quarter of them, and as many patches in each as
@@ -35,19 +35,19 @@ def of_levels(size: Size, window: Size, patch: Size, levels: int) -> list[Grid]:
     return grids
 
 
-def keep_number(size: Size, windows: Size, patches: Size) -> Grid:
+def keep_number(size: Area, windows: Area, patches: Area) -> Grid:
     """So many windows, at least two, of so many patches, at least two, on each axis."""
     window = _each(lambda s, n: max(s // max(n, 2), 1), size, windows)
     return Grid(window, _each(lambda w, n: max(w // max(n, 2), 1), window, patches))
 
 
-def keep_size(size: Size, grid: Grid) -> Grid:
+def keep_size(size: Area, grid: Grid) -> Grid:
     """The sizes of `grid`, halved where fewer than two would fit."""
     window = _each(lambda s, w: w if s // w >= 2 else max(s // 2, 1), size, grid.window)
     return Grid(window, _each(lambda w, p: p if w // p >= 2 else max(w // 2, 1), window, grid.patch))
 
 
-def divide(size: Size, grid: Grid, *, finer: bool = False) -> tuple[Size, Size, Size]:
+def divide(size: Area, grid: Grid, *, finer: bool = False) -> tuple[Area, Area, Area]:
     """Numbers of windows, of patches in a window and of pixels in a patch on each axis; their product is the size.
 
     Args:
@@ -80,6 +80,6 @@ def _text(grid: Grid) -> str:
     return f"windows of {height} x {width} with patches of {rows} x {columns}"
 
 
-def _each(rule: Callable[..., int], *sizes: Size) -> Size:
+def _each(rule: Callable[..., int], *sizes: Area) -> Area:
     height, width = (rule(*parts) for parts in zip(*sizes, strict=True))
     return height, width

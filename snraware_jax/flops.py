@@ -1,4 +1,4 @@
-"""Floating-point operations of the matrix products and convolutions of a function, counted in its jaxpr; shared by benchmarks."""
+"""Floating-point operations of the matrix products and convolutions of a function, counted in its jaxpr."""
 
 import math
 from collections.abc import Callable, Iterator
