@@ -72,7 +72,7 @@ def check(config: ConfigDict, topology: str, name: str) -> dict[str, Any]:
         step = jax.jit(run.train_step, donate_argnums=0)
         arguments = (run.abstract_state, batch)
     started = time.perf_counter()
-    compiled = step.lower(*arguments).compile()
+    compiled: Any = step.lower(*arguments).compile()
     seconds = time.perf_counter() - started
     memory, text = compiled.memory_analysis(), compiled.as_text()
     counts = {name: text.count(f" {name}(") + text.count(f" {name}-start(") for name in COLLECTIVES}

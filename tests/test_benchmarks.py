@@ -85,10 +85,10 @@ def test_networks_are_timed(program, task, cases, tmp_path):
 
 
 def test_products_are_counted():
-    image, kernel = jnp.zeros((2, 8, 8, 3)), jnp.zeros((3, 3, 3, 5))
+    image, kernel = jnp.zeros((2, 1, 6, 6, 3)), jnp.zeros((3, 3, 3, 5))
     assert flops.products(lambda a, b: a @ b, jnp.zeros((4, 6)), jnp.zeros((6, 7))) == 2 * 4 * 6 * 7
     assert flops.products(convolution.conv2d, image, kernel) == 2 * 2 * 6 * 6 * 5 * 27
-    volume, taps = jnp.zeros((2, 5, 8, 8, 3)), jnp.zeros((3, 3, 3, 3, 5))
+    volume, taps = jnp.zeros((2, 3, 6, 6, 3)), jnp.zeros((3, 3, 3, 3, 5))
     assert flops.products(jax.checkpoint(convolution.conv3d), volume, taps) == 2 * 2 * 3 * 6 * 6 * 5 * 81
     assert flops.products(lambda a: jax.lax.map(lambda row: a @ row, a), jnp.zeros((4, 4))) == 4 * 2 * 16
 

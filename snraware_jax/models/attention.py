@@ -20,16 +20,16 @@ WINDOW_KINDS = ("V2", "V3", "S3", "Sh")  # whose heads are settings.window_heads
 
 
 def similarity(queries: Array, keys: Array, *, cosine: bool = True) -> Array:
-    """Scores of tokens, float32: `[B, G, N, P, heads, C]` x 2 -> `[B, G, heads, N, N]`.
+    """Scores of tokens, float32: `[B, G, heads, N, D]` x 2 -> `[B, G, heads, N, N]`.
 
-    Cosine of the angle, without temperature: q.k / (max(|q|, 1e-12) max(|k|, 1e-12)); or q.k / sqrt(P C). The lengths divide the
+    Cosine of the angle, without temperature: q.k / (max(|q|, 1e-12) max(|k|, 1e-12)); or q.k / sqrt(D). The lengths divide the
     products instead of the tokens, which are some hundred times as many numbers.
     """
     dot = lambda pattern, a, b: jnp.einsum(pattern, a, b, preferred_element_type=jnp.float32)
-    product = dot("bgnphc,bgmphc->bghnm", queries, keys)
+    product = dot("bghnd,bghmd->bghnm", queries, keys)
     if not cosine:
-        return product / math.sqrt(queries.shape[-3] * queries.shape[-1])
-    inverse_length = lambda v: jax.lax.rsqrt(jnp.maximum(dot("bgnphc,bgnphc->bghn", v, v), 1e-24))
+        return product / math.sqrt(queries.shape[-1])
+    inverse_length = lambda v: jax.lax.rsqrt(jnp.maximum(dot("bghnd,bghnd->bghn", v, v), 1e-24))
     return product * inverse_length(queries)[..., :, None] * inverse_length(keys)[..., None, :]
 
 
@@ -42,7 +42,7 @@ def attend(
     regions: np.ndarray | None = None,
     bias: Array | None = None,
 ) -> Array:
-    """y = (softmax(similarity(q, k)) + bias) v, all `[B, G, N, P, heads, C]`.
+    """y = (softmax(similarity(q, k)) + bias) v, all `[B, G, heads, N, D]`.
 
     Where the scores of all groups together would be large (Swin: 2 GiB a sample), groups go one after another, and their scores are
     computed again in the gradient.
@@ -53,7 +53,7 @@ def attend(
       regions: `[G, N]`, tokens see those with the same number; None: all of their group.
       bias: `[heads, N, N]`, added behind the softmax, as the released weights have it.
     """
-    groups, count, heads = queries.shape[1], queries.shape[2], queries.shape[4]
+    _, groups, heads, count, _ = queries.shape
     at_once = max(1, MOST_SCORES // (heads * count**2))
     if at_once >= groups:
         return _attend(queries, keys, values, regions, cosine=cosine, bias=bias)
@@ -65,7 +65,7 @@ def attend(
         apart = None if regions is None else part(jnp.asarray(regions), 0)
         return _attend(part(queries, 1), part(keys, 1), part(values, 1), apart, cosine=cosine, bias=bias)
 
-    mixed = jax.lax.map(of_some, jnp.arange(0, groups, at_once))  # [groups / at_once, B, at_once, N, P, heads, C]
+    mixed = jax.lax.map(of_some, jnp.arange(0, groups, at_once))  # [groups / at_once, B, at_once, heads, N, D]
     return jnp.moveaxis(mixed, 0, 1).reshape(values.shape)
 
 
@@ -79,7 +79,7 @@ def _attend(
     weights = jax.nn.softmax(scores)
     if bias is not None:
         weights = weights + bias
-    return jnp.einsum("bghnm,bgmphc->bgnphc", weights.astype(values.dtype), values)
+    return jnp.einsum("bghnm,bghmd->bghnd", weights.astype(values.dtype), values)
 
 
 class Attention(nnx.Module):

@@ -36,7 +36,7 @@ class ConvolutionModule(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`."""
-        y = self.activation(self.norm(self.conv(x)))
+        y = jax.checkpoint(lambda y: self.activation(self.norm(y)))(self.conv(x))  # the gradient keeps one array of the two
         return x + y if self.skip else y
 
 
@@ -50,7 +50,8 @@ class Mixer(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """`[B, T, H, W, C]` -> the same."""
-        return self.narrow(self.activation(self.widen(x)))
+        # of the widened features, the largest of a network, the gradient keeps one copy
+        return jax.checkpoint(lambda wide: self.narrow(self.activation(wide)))(self.widen(x))
 
 
 class Cell(nnx.Module):

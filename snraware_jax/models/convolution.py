@@ -1,110 +1,85 @@
-"""Convolutions of 3x3 and 3x3x3 taps: the native ones on GPU and TPU, quicker equals of the slow ones on CPU.
+"""Convolutions of 3x3 and 3x3x3 taps with reflect padding: the native ones on GPU and TPU, matrix products on CPU.
 
-XLA's CPU backend is slow in two places: in the input gradient of 3-D convolutions, for which three summed 2-D ones are taken,
-and in the weight gradient of 2-D ones whose input and output widths differ, for which one matrix product per frame is taken.
-A convolution is linear in its input and in its kernel, so both are stated as derivative rules made of ordinary operations:
-forward mode, reverse mode and their compositions all work.
+XLA's CPU backend is slow in most passes of a convolution (docs/decisions.md, 38). One product per frame is as quick as the machine's
+matrix products in all of them, values and gradients alike, and keeps what is unfolded in the cache.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.custom_derivatives import SymbolicZero
-
-# narrower inputs leave a matrix product per frame too little to do
-LEAST_CHANNELS_BY_FRAME = 16
 
 
-def reflect_pad(x: Array, axes: tuple[int, ...]) -> Array:
-    """Adds one sample at both ends of `axes`, mirrored without repeating the edge; an axis of one sample repeats it."""
-    for axis in axes:
-        size = x.shape[axis]
-        first = lax.slice_in_dim(x, min(1, size - 1), min(2, size), axis=axis)
-        last = lax.slice_in_dim(x, max(size - 2, 0), max(size - 1, 1), axis=axis)
-        x = jnp.concatenate([first, x, last], axis=axis)
-    return x
-
-
-@jax.custom_jvp
 def conv2d(x: Array, kernel: Array) -> Array:
-    """Correlation without padding, y(h, w) = sum_ij x(h+i, w+j) k(i, j): `[N, H+2, W+2, I]`, `[3, 3, I, O]` -> `[N, H, W, O]`."""
-    return _native2d(x, kernel)
+    """y(h, w) = sum_ij x(h+i-1, w+j-1) k(i, j), mirrored at the edges: `[B, T, H, W, I]`, `[3, 3, I, O]` -> `[B, T, H, W, O]`."""
+    return _on_platform(_products2d, _native2d, x, kernel)
 
 
-@jax.custom_jvp
 def conv3d(x: Array, kernel: Array) -> Array:
-    """Correlation without padding in T, H, W: `[B, T+2, H+2, W+2, I]`, `[3, 3, 3, I, O]` -> `[B, T, H, W, O]`."""
-    return lax.platform_dependent(x, kernel, cpu=_three_taps, default=_native3d)
+    """The same in T, H, W: `[B, T, H, W, I]`, `[3, 3, 3, I, O]` -> `[B, T, H, W, O]`."""
+    return _on_platform(_products3d, _native3d, x, kernel)
 
 
-def _conv2d_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    return _product_rule(conv2d, _conv2d_in_kernel, primals, tangents)
+def shifted(x: Array, step: int, axis: int) -> Array:
+    """x(i + step) along `axis`, for a step of -1 or 1; mirrored at the edge without repeating it, but for an axis of one sample."""
+    size = x.shape[axis]
+    part = lambda start, stop: lax.slice_in_dim(x, start, stop, axis=axis)
+    if size == 1:
+        return x
+    parts = [part(1, 2), part(0, size - 1)] if step < 0 else [part(1, size), part(size - 2, size - 1)]
+    return jnp.concatenate(parts, axis=axis)
 
 
-def _conv3d_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    # without the checkpoint the gradient would keep three shifted copies of x
-    return _product_rule(conv3d, jax.checkpoint(conv3d, prevent_cse=False), primals, tangents)
+def around(x: Array, axis: int) -> Array:
+    """Every sample between its neighbours along `axis`, as channels: `[..., C]` -> `[..., 3 C]`."""
+    return jnp.concatenate([shifted(x, -1, axis), x, shifted(x, 1, axis)], axis=-1)
 
 
-conv2d.defjvp(_conv2d_jvp, symbolic_zeros=True)
-conv3d.defjvp(_conv3d_jvp, symbolic_zeros=True)
-
-
-def _product_rule(conv, in_kernel, primals, tangents):
-    """d conv(x, k) = conv(dx, k) + conv(x, dk), without the terms that are known to be zero."""
-    (x, kernel), (dx, dkernel) = primals, tangents
-    y = conv(x, kernel)
-    terms = []
-    if not isinstance(dx, SymbolicZero):
-        terms.append(conv(dx, kernel))
-    if not isinstance(dkernel, SymbolicZero):
-        terms.append(in_kernel(x, dkernel))
-    return y, sum(terms, start=jnp.zeros((), y.dtype)) if len(terms) != 1 else terms[0]
-
-
-def _native2d(x: Array, kernel: Array) -> Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def _native3d(x: Array, kernel: Array) -> Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1, 1), "VALID", dimension_numbers=("NDHWC", "DHWIO", "NDHWC"))
-
-
-def _three_taps(x: Array, kernel: Array) -> Array:
-    b, padded, *image, _ = x.shape
-    frames = padded - 2
-
-    def tap(k: int) -> Array:
-        y = conv2d(x[:, k : k + frames].reshape(b * frames, *image, -1), kernel[k])
-        return y.reshape(b, frames, *y.shape[1:])
-
-    return tap(0) + tap(1) + tap(2)
-
-
-def _conv2d_in_kernel(x: Array, kernel: Array) -> Array:
-    """`conv2d` to be transposed in its kernel, which makes the weight gradient."""
-    inputs, outputs = kernel.shape[-2:]
-    if inputs == outputs or inputs < LEAST_CHANNELS_BY_FRAME:
-        return _native2d(x, kernel)
-    # without the checkpoint the gradient would keep nine shifted copies of x
-    choose = lambda x, kernel: lax.platform_dependent(x, kernel, cpu=_by_frame, default=_native2d)
+def _on_platform(on_cpu: Callable, elsewhere: Callable, x: Array, kernel: Array) -> Array:
+    # without the checkpoint the gradient would keep unfolded or padded copies of x
+    choose = lambda x, kernel: lax.platform_dependent(x, kernel, cpu=on_cpu, default=elsewhere)
     return jax.checkpoint(choose, prevent_cse=False)(x, kernel)
 
 
-def _by_frame(x: Array, kernel: Array) -> Array:
-    """One matrix product per frame over all nine taps, so that what is unfolded stays in the cache: the narrower side."""
-    taps_of_outputs = kernel.shape[-2] > kernel.shape[-1]
-    weights = kernel.astype(jnp.float32)  # the gradient is summed over frames in float32
+def _products2d(x: Array, kernel: Array) -> Array:
+    """Unfolds rows threefold before the product, and adds shifted columns behind it: six copies, not the nine of all taps."""
     inputs, outputs = kernel.shape[-2:]
-    height, width = x.shape[1] - 2, x.shape[2] - 2
-    offsets = [(i, j) for i in range(3) for j in range(3)]
+    # [rows x inputs, columns x outputs]; the weight gradient is summed over frames in float32
+    weights = jnp.einsum("hwio->hiwo", kernel.astype(jnp.float32)).reshape(3 * inputs, 3 * outputs)
 
-    def of_frame(frame: Array) -> Array:
-        frame = frame.astype(jnp.float32)
-        if taps_of_outputs:
-            y = jnp.einsum("hwi,kio->hwko", frame, weights.reshape(9, inputs, outputs))
-            return sum((y[i : i + height, j : j + width, k] for k, (i, j) in enumerate(offsets)), start=jnp.zeros(()))
-        columns = jnp.concatenate([frame[i : i + height, j : j + width] for i, j in offsets], axis=-1)
-        return jnp.einsum("hwi,io->hwo", columns, weights.reshape(9 * inputs, outputs))
+    def of_frame(frame: Array) -> Array:  # [B, H, W, I]
+        products = around(frame.astype(jnp.float32), 1) @ weights
+        left, middle, right = lax.split(products, (outputs,) * 3, axis=-1)  # whose transpose joins; that of slices adds
+        return shifted(left, -1, 2) + middle + shifted(right, 1, 2)
 
-    return lax.map(jax.checkpoint(of_frame, prevent_cse=False), x).astype(x.dtype)
+    # frames one after another, the samples of a batch together: devices share those
+    frames = lax.map(jax.checkpoint(of_frame, prevent_cse=False), jnp.moveaxis(x, 1, 0))
+    return jnp.moveaxis(frames, 0, 1).astype(x.dtype)
+
+
+def _products3d(x: Array, kernel: Array) -> Array:
+    """Unfolds frames threefold for a 2-D convolution."""
+    outputs = kernel.shape[-1]
+    return _products2d(around(x, 1), jnp.einsum("thwio->hwtio", kernel).reshape(3, 3, -1, outputs))
+
+
+def _native2d(x: Array, kernel: Array) -> Array:
+    b, t, h, w, _ = x.shape
+    frames = _padded(x, (2, 3)).reshape(b * t, h + 2, w + 2, -1)
+    y = lax.conv_general_dilated(frames, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return y.reshape(b, t, h, w, -1)
+
+
+def _native3d(x: Array, kernel: Array) -> Array:
+    dimensions = ("NDHWC", "DHWIO", "NDHWC")
+    return lax.conv_general_dilated(_padded(x, (1, 2, 3)), kernel, (1, 1, 1), "VALID", dimension_numbers=dimensions)
+
+
+def _padded(x: Array, axes: tuple[int, ...]) -> Array:
+    """One sample more at both ends of `axes`, mirrored as in `shifted`."""
+    for axis in axes:
+        first = lax.slice_in_dim(shifted(x, -1, axis), 0, 1, axis=axis)
+        last = lax.slice_in_dim(shifted(x, 1, axis), -1, None, axis=axis)
+        x = jnp.concatenate([first, x, last], axis=axis)
+    return x

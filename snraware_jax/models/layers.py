@@ -5,6 +5,7 @@ Modules hold parameters, float32 always; `dtype` is that of the computation. Sou
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
-from snraware_jax.models.convolution import conv2d, conv3d, reflect_pad
+from snraware_jax.models.convolution import conv2d, conv3d, shifted
 
 EPSILON = 1e-5  # of the norms
 
@@ -60,19 +61,17 @@ class Conv(nnx.Module):
 
 
 def _convolve(x: Array, kernel: Array) -> Array:
-    b, t, h, w, _ = x.shape
+    pixelwise = lambda x, kernel: jnp.einsum("bthwi,io->bthwo", x, kernel)
     match kernel.shape[:-2]:
         case (3, 3):
-            y = conv2d(reflect_pad(x, (-3, -2)).reshape(b * t, h + 2, w + 2, -1), kernel)
-            return y.reshape(b, t, h, w, -1)
+            return conv2d(x, kernel)
         case (3, 3, 3):
-            return conv3d(reflect_pad(x, (-4, -3, -2)), kernel)
+            return conv3d(x, kernel)
         case (3, 1, 1):
-            padded = reflect_pad(x, (-4,))
-            tap = lambda k: jnp.einsum("bthwi,io->bthwo", padded[:, k : k + t], kernel[k, 0, 0])
-            return tap(0) + tap(1) + tap(2)
+            before, here, behind = kernel[:, 0, 0]
+            return pixelwise(shifted(x, -1, 1), before) + pixelwise(x, here) + pixelwise(shifted(x, 1, 1), behind)
         case (1, 1):
-            return jnp.einsum("bthwi,io->bthwo", x, kernel[0, 0])
+            return pixelwise(x, kernel[0, 0])
     raise ValueError(f"taps {kernel.shape[:-2]}: choose (3, 3), (3, 3, 3), (3, 1, 1) or (1, 1)")
 
 
@@ -81,6 +80,11 @@ def standardise(x: Array, axes: tuple[int, ...]) -> Array:
     x = x.astype(jnp.float32)
     centred = x - jnp.mean(x, axes, keepdims=True)
     return centred * jax.lax.rsqrt(jnp.mean(centred**2, axes, keepdims=True) + EPSILON)
+
+
+@partial(jax.checkpoint, static_argnums=1)  # the gradient would keep three arrays of the size of x
+def _scaled(x: Array, axes: tuple[int, ...], weight: Array, bias: Array) -> Array:
+    return (standardise(x, axes) * weight + bias).astype(x.dtype)
 
 
 class LayerNorm(nnx.Module):
@@ -105,7 +109,7 @@ class LayerNorm(nnx.Module):
                 f"H, W, C are {x.shape[-3:]} but this layer norm was built for {self.shape}: "
                 "use tiles of the patch that the network was built for, or norm='channel'"
             )
-        return (standardise(x, (-3, -2, -1)) * self.weight[...] + self.bias[...]).astype(x.dtype)
+        return _scaled(x, (-3, -2, -1), self.weight[...], self.bias[...])
 
 
 class ChannelNorm(nnx.Module):
@@ -117,7 +121,7 @@ class ChannelNorm(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """`[B, T, H, W, C]` -> the same, in the dtype of `x`."""
-        return (standardise(x, (-1,)) * self.weight[...] + self.bias[...]).astype(x.dtype)
+        return _scaled(x, (-1,), self.weight[...], self.bias[...])
 
 
 def instance_norm(x: Array) -> Array:

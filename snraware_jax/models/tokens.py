@@ -1,7 +1,6 @@
 """How a series is cut into the tokens of attention, and joined again: frames, patches, windows.
 
-Tokens are `[B, G, N, P, heads, C]`: in each of G groups N tokens attend to each other; head by head a token is a vector of P x C
-numbers.
+Tokens are `[B, G, heads, N, D]`: in each of G groups N tokens attend to each other; head by head a token is a vector of D numbers.
 """
 
 import math
@@ -23,7 +22,7 @@ class Tokens(Protocol):
     """A way to cut a series into tokens. Objects are hashable: they are part of what a compiled program depends on."""
 
     def cut(self, x: Array) -> Array:
-        """`[B, T, H, W, C]` -> `[B, G, N, P, heads, C']`.
+        """`[B, T, H, W, C]` -> `[B, G, heads, N, D]`.
 
         Raises:
           ValueError: if the size or the heads do not fit.
@@ -46,13 +45,16 @@ class Frames:
     heads: int
 
     def cut(self, x: Array) -> Array:
-        """`[B, T, H, W, C]` -> `[B, 1, T, H W, heads, C / heads]`."""
+        """`[B, T, H, W, C]` -> `[B, 1, heads, T, H W C / heads]`."""
         b, t, h, w, c = x.shape
-        return x.reshape(b, 1, t, h * w, self.heads, _share(c, self.heads, "channels"))
+        by_head = x.reshape(b, t, h * w, self.heads, _share(c, self.heads, "channels"))
+        return jnp.einsum("btphc->bhtpc", by_head).reshape(b, 1, self.heads, t, -1)
 
     def join(self, tokens: Array, shape: Shape) -> Array:
         """The inverse of `cut`."""
-        return tokens.reshape(shape)
+        b, t, h, w, c = shape
+        by_head = tokens.reshape(b, self.heads, t, h * w, c // self.heads)
+        return jnp.einsum("bhtpc->btphc", by_head).reshape(shape)
 
     def regions(self, shape: Shape) -> None:
         """None."""
@@ -76,20 +78,20 @@ class Patches:
     across: bool = False
 
     def cut(self, x: Array) -> Array:
-        """`[B, T, H, W, C]` -> `[B, G, N, 1, heads, C']`."""
+        """`[B, T, H, W, C]` -> `[B, G, heads, N, D]`."""
         windows, patches, pixels = self._counts(x.shape)
         sizes = [n for axis in zip(windows, patches, pixels, strict=True) for n in axis]
         blocks = x.reshape(x.shape[0], *sizes, x.shape[-1])
         tokens = jnp.einsum(f"bTtiHhjWwkc->b{self._order}ijkc", blocks)
         groups, seen = (patches, windows) if self.across else (windows, patches)
         share = _share(math.prod(pixels) * x.shape[-1], self.heads, "numbers of a token")
-        return tokens.reshape(x.shape[0], math.prod(groups), math.prod(seen), 1, self.heads, share)
+        return jnp.swapaxes(tokens.reshape(x.shape[0], math.prod(groups), math.prod(seen), self.heads, share), 2, 3)
 
     def join(self, tokens: Array, shape: Shape) -> Array:
         """The inverse of `cut`."""
         windows, patches, pixels = self._counts(shape)
         groups, seen = (patches, windows) if self.across else (windows, patches)
-        blocks = tokens.reshape(shape[0], *groups, *seen, *pixels, shape[-1])
+        blocks = jnp.swapaxes(tokens, 2, 3).reshape(shape[0], *groups, *seen, *pixels, shape[-1])
         return jnp.einsum(f"b{self._order}ijkc->bTtiHhjWwkc", blocks).reshape(shape)
 
     def regions(self, shape: Shape) -> None:
@@ -131,7 +133,7 @@ class ShiftedWindows:
     shifted: bool = False
 
     def cut(self, x: Array) -> Array:
-        """`[B, T, H, W, C]` -> `[B, windows, voxels of a window, 1, heads, C / heads]`."""
+        """`[B, T, H, W, C]` -> `[B, windows, heads, voxels of a window, C / heads]`."""
         padded, window, shift = self._layout(x.shape)
         ends = [(0, whole - size) for whole, size in zip(padded, x.shape[1:4], strict=True)]
         return self._windows(window).cut(_roll(jnp.pad(x, [(0, 0), *ends, (0, 0)]), [-s for s in shift]))

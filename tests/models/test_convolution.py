@@ -4,15 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from snraware_jax.models import convolution
-from snraware_jax.models.convolution import reflect_pad
 
-# (inputs, outputs): the native weight gradient, the one that unfolds the input, the one that unfolds the output
-WIDTHS = [(4, 4), (16, 24), (24, 2)]
+# (inputs, outputs)
+WIDTHS = [(4, 4), (24, 2)]
 CONVOLUTIONS = {
-    "2d": (convolution.conv2d, convolution._native2d, (3, 8, 7), (3, 3)),
+    "2d": (convolution.conv2d, convolution._native2d, (2, 3, 6, 7), (3, 3)),
     "3d": (convolution.conv3d, convolution._native3d, (2, 5, 6, 7), (3, 3, 3)),
+    "3d, one frame": (convolution.conv3d, convolution._native3d, (2, 1, 6, 7), (3, 3, 3)),
 }
 
 
@@ -53,11 +54,24 @@ def test_forward_mode_second_order_and_vmap(case):
     assert_close(jax.jit(lambda: products(ours))(), jax.jit(lambda: products(native))())
 
 
-@pytest.mark.parametrize("size", [2, 5])
-def test_reflect_padding_is_that_of_numpy(size):
-    x = np.arange(3.0 * size).reshape(3, size)
-    np.testing.assert_array_equal(reflect_pad(jnp.asarray(x), (0, 1)), np.pad(x, 1, mode="reflect"))
+@pytest.mark.parametrize("size", [1, 2, 5])
+@pytest.mark.parametrize("axis", [0, -1])
+def test_samples_beside_the_edge_are_mirrored(size, axis):
+    x = np.moveaxis(np.arange(3.0 * size).reshape(3, size), 1, axis)
+    width = [(0, 0), (0, 0)]
+    width[axis] = (1, 1)
+    padded = np.moveaxis(np.pad(x, width, mode="reflect" if size > 1 else "edge"), axis, 0)
+    for step, expected in ((-1, padded[:-2]), (1, padded[2:])):
+        np.testing.assert_array_equal(convolution.shifted(jnp.asarray(x), step, axis), np.moveaxis(expected, 0, axis))
 
 
-def test_one_sample_is_repeated():
-    np.testing.assert_array_equal(reflect_pad(jnp.ones((1, 2)), (0,)), np.ones((3, 2)))
+@pytest.mark.parametrize(("conv", "taps"), [(convolution.conv2d, 2), (convolution.conv3d, 3)])
+def test_against_scipy(conv, taps):
+    """Mirrored edges, no flip of the kernel."""
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(1, 4, 5, 6, 2)).astype(np.float32), rng.normal(size=(3,) * taps + (2, 1)).astype(np.float32)
+    summed = sum(
+        ndimage.correlate(x[0, ..., i], kernel[..., i, 0].reshape((1,) * (3 - taps) + (3,) * taps), mode="mirror")
+        for i in range(2)
+    )
+    np.testing.assert_allclose(conv(jnp.asarray(x), jnp.asarray(kernel))[0, ..., 0], summed, atol=1e-5)
