@@ -7,6 +7,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from snraware_jax.models.attention import make_attention
+from snraware_jax.models.convolution import Layer
 from snraware_jax.models.layers import Conv, PReLU, make_norm, split_key, stochastic_depth
 from snraware_jax.models.settings import ModelSettings
 from snraware_jax.models.windows import Grid
@@ -34,8 +35,9 @@ class ConvolutionModule(nnx.Module):
         self.norm = make_norm(norm, (*size[1:], outputs))
         self.activation = PReLU()
 
-    def __call__(self, x: Array) -> Array:
-        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`."""
+    def __call__(self, x: Array, before: Layer = lambda x: x) -> Array:
+        """Of before(x): `[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`."""
+        x = before(x)
         y = jax.checkpoint(lambda y: self.activation(self.norm(y)))(self.conv(x))  # the gradient keeps one array of the two
         return x + y if self.skip else y
 
@@ -48,10 +50,9 @@ class Mixer(nnx.Module):
         self.activation = PReLU()
         self.narrow = Conv(int(ratio * channels), channels, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: Array) -> Array:
-        """`[B, T, H, W, C]` -> the same."""
-        # of the widened features, the largest of a network, the gradient keeps one copy
-        return jax.checkpoint(lambda wide: self.narrow(self.activation(wide)))(self.widen(x))
+    def __call__(self, x: Array, before: Layer = lambda x: x) -> Array:
+        """Of before(x): `[B, T, H, W, C]` -> the same."""
+        return self.narrow(self.widen(x, before), before=self.activation)
 
 
 class Cell(nnx.Module):
@@ -94,10 +95,10 @@ class Cell(nnx.Module):
         """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`; `key` draws what stochastic depth drops, None drops nothing."""
         layer_key, mixer_key = split_key(key, 2)
         skip = x if self.project is None else self.project(x)
-        u = skip + stochastic_depth(self.layer(self.layer_norm(x)), self.stochastic_depth, layer_key)
+        u = skip + stochastic_depth(self.layer(x, before=self.layer_norm), self.stochastic_depth, layer_key)
         if self.mixer is None:
             return u
-        return u + stochastic_depth(self.mixer(self.mixer_norm(u)), self.stochastic_depth, mixer_key)
+        return u + stochastic_depth(self.mixer(u, before=self.mixer_norm), self.stochastic_depth, mixer_key)
 
 
 class Block(nnx.Module):

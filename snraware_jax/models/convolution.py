@@ -5,20 +5,33 @@ matrix products in all of them, values and gradients alike, and keeps what is un
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-
-def conv2d(x: Array, kernel: Array) -> Array:
-    """y(h, w) = sum_ij x(h+i-1, w+j-1) k(i, j), mirrored at the edges: `[B, T, H, W, I]`, `[3, 3, I, O]` -> `[B, T, H, W, O]`."""
-    return _on_platform(_products2d, _native2d, x, kernel)
+Layer = Callable[[Array], Array]
 
 
-def conv3d(x: Array, kernel: Array) -> Array:
+def conv2d(x: Array, kernel: Array, before: Layer = lambda x: x) -> Array:
+    """y(h, w) = sum_ij z(h+i-1, w+j-1) k(i, j), z = before(x), mirrored at the edges.
+
+    Args:
+      x: `[B, T, H, W, I]`.
+      kernel: `[3, 3, I, O]`.
+      before: acts on every frame by itself, whatever axes lie in front of H, W, I; its result is not kept for the gradient.
+
+    Returns:
+      `[B, T, H, W, O]`.
+    """
+    return _on_platform(partial(_products2d, before=before), lambda x, kernel: _native2d(before(x), kernel), x, kernel)
+
+
+def conv3d(x: Array, kernel: Array, before: Layer = lambda x: x) -> Array:
     """The same in T, H, W: `[B, T, H, W, I]`, `[3, 3, 3, I, O]` -> `[B, T, H, W, O]`."""
-    return _on_platform(_products3d, _native3d, x, kernel)
+    on = lambda conv: lambda x, kernel: conv(before(x), kernel)
+    return _on_platform(on(_products3d), on(_native3d), x, kernel)
 
 
 def shifted(x: Array, step: int, axis: int) -> Array:
@@ -37,19 +50,19 @@ def around(x: Array, axis: int) -> Array:
 
 
 def _on_platform(on_cpu: Callable, elsewhere: Callable, x: Array, kernel: Array) -> Array:
-    # without the checkpoint the gradient would keep unfolded or padded copies of x
+    # without the checkpoint the gradient would keep what lies between x and the product
     choose = lambda x, kernel: lax.platform_dependent(x, kernel, cpu=on_cpu, default=elsewhere)
     return jax.checkpoint(choose, prevent_cse=False)(x, kernel)
 
 
-def _products2d(x: Array, kernel: Array) -> Array:
+def _products2d(x: Array, kernel: Array, before: Layer = lambda x: x) -> Array:
     """Unfolds rows threefold before the product, and adds shifted columns behind it: six copies, not the nine of all taps."""
     inputs, outputs = kernel.shape[-2:]
     # [rows x inputs, columns x outputs]; the weight gradient is summed over frames in float32
     weights = jnp.einsum("hwio->hiwo", kernel.astype(jnp.float32)).reshape(3 * inputs, 3 * outputs)
 
     def of_frame(frame: Array) -> Array:  # [B, H, W, I]
-        products = around(frame.astype(jnp.float32), 1) @ weights
+        products = around(before(frame).astype(jnp.float32), 1) @ weights
         left, middle, right = lax.split(products, (outputs,) * 3, axis=-1)  # whose transpose joins; that of slices adds
         return shifted(left, -1, 2) + middle + shifted(right, 1, 2)
 

@@ -4,8 +4,6 @@ Modules hold parameters, float32 always; `dtype` is that of the computation. Sou
 """
 
 import math
-from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +11,7 @@ from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
-from snraware_jax.models.convolution import conv2d, conv3d, shifted
+from snraware_jax.models.convolution import Layer, conv2d, conv3d, shifted
 
 EPSILON = 1e-5  # of the norms
 
@@ -45,8 +43,8 @@ class Conv(nnx.Module):
         self.kernel = nnx.Param(uniform((*taps, inputs, outputs)))
         self.bias = nnx.Param(uniform((outputs,))) if bias else None
 
-    def __call__(self, x: Array) -> Array:
-        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`.
+    def __call__(self, x: Array, before: Layer = lambda x: x) -> Array:
+        """Convolves before(x), whose result is not kept for the gradient: `[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`.
 
         Raises:
           ValueError: for another number of channels.
@@ -56,22 +54,23 @@ class Conv(nnx.Module):
                 f"x is {x.shape}, where [B, T, H, W, {self.kernel.shape[-2]}] is expected: a whole network is given real part, "
                 "imaginary part and g-map (models.channels.network_input)"
             )
-        y = _convolve(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+        y = _convolve(x.astype(self.dtype), self.kernel[...].astype(self.dtype), before)
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
 
-def _convolve(x: Array, kernel: Array) -> Array:
+def _convolve(x: Array, kernel: Array, before: Layer) -> Array:
     pixelwise = lambda x, kernel: jnp.einsum("bthwi,io->bthwo", x, kernel)
     match kernel.shape[:-2]:
         case (3, 3):
-            return conv2d(x, kernel)
+            return conv2d(x, kernel, before)
         case (3, 3, 3):
-            return conv3d(x, kernel)
+            return conv3d(x, kernel, before)
         case (3, 1, 1):
-            before, here, behind = kernel[:, 0, 0]
-            return pixelwise(shifted(x, -1, 1), before) + pixelwise(x, here) + pixelwise(shifted(x, 1, 1), behind)
+            first, second, third = kernel[:, 0, 0]
+            x = before(x)
+            return pixelwise(shifted(x, -1, 1), first) + pixelwise(x, second) + pixelwise(shifted(x, 1, 1), third)
         case (1, 1):
-            return pixelwise(x, kernel[0, 0])
+            return pixelwise(before(x), kernel[0, 0])
     raise ValueError(f"taps {kernel.shape[:-2]}: choose (3, 3), (3, 3, 3), (3, 1, 1) or (1, 1)")
 
 
@@ -80,11 +79,6 @@ def standardise(x: Array, axes: tuple[int, ...]) -> Array:
     x = x.astype(jnp.float32)
     centred = x - jnp.mean(x, axes, keepdims=True)
     return centred * jax.lax.rsqrt(jnp.mean(centred**2, axes, keepdims=True) + EPSILON)
-
-
-@partial(jax.checkpoint, static_argnums=1)  # the gradient would keep three arrays of the size of x
-def _scaled(x: Array, axes: tuple[int, ...], weight: Array, bias: Array) -> Array:
-    return (standardise(x, axes) * weight + bias).astype(x.dtype)
 
 
 class LayerNorm(nnx.Module):
@@ -99,7 +93,7 @@ class LayerNorm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(shape, jnp.float32))
 
     def __call__(self, x: Array) -> Array:
-        """`[B, T, H, W, C]` -> the same, in the dtype of `x`.
+        """`[..., H, W, C]` -> the same, in the dtype of `x`.
 
         Raises:
           ValueError: if H, W, C are not those of the affine map.
@@ -109,7 +103,7 @@ class LayerNorm(nnx.Module):
                 f"H, W, C are {x.shape[-3:]} but this layer norm was built for {self.shape}: "
                 "use tiles of the patch that the network was built for, or norm='channel'"
             )
-        return _scaled(x, (-3, -2, -1), self.weight[...], self.bias[...])
+        return (standardise(x, (-3, -2, -1)) * self.weight[...] + self.bias[...]).astype(x.dtype)
 
 
 class ChannelNorm(nnx.Module):
@@ -120,12 +114,12 @@ class ChannelNorm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((channels,), jnp.float32))
 
     def __call__(self, x: Array) -> Array:
-        """`[B, T, H, W, C]` -> the same, in the dtype of `x`."""
-        return _scaled(x, (-1,), self.weight[...], self.bias[...])
+        """`[..., C]` -> the same, in the dtype of `x`."""
+        return (standardise(x, (-1,)) * self.weight[...] + self.bias[...]).astype(x.dtype)
 
 
 def instance_norm(x: Array) -> Array:
-    """Standardises every channel of every frame over H, W; no parameters: `[B, T, H, W, C]` -> the same."""
+    """Standardises every channel of every frame over H, W; no parameters: `[..., H, W, C]` -> the same."""
     return standardise(x, (-3, -2)).astype(x.dtype)
 
 
@@ -134,7 +128,7 @@ def identity(x: Array) -> Array:
     return x
 
 
-def make_norm(kind: str, shape: tuple[int, int, int]) -> Callable[[Array], Array]:
+def make_norm(kind: str, shape: tuple[int, int, int]) -> Layer:
     """The norm called "layer", "channel", "instance2d" or "none", for frames of `shape` (H, W, C)."""
     match kind:
         case "layer":
