@@ -65,12 +65,11 @@ def check(config: ConfigDict, topology: str, name: str) -> dict[str, Any]:
         name: jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=over_all)
         for name, one in abstract_batch(config.batch_size, config.data.patch, run.noise.g_margin).items()
     }
-    if name == "noise":
-        step = jax.jit(lambda batch: noisy_pairs(batch, run.noise, config.seed, run.mesh, run.magnitude))
-        arguments = (batch,)
-    else:
-        step = jax.jit(run.train_step, donate_argnums=0)
-        arguments = (run.abstract_state, batch)
+    steps = {
+        "noise": (jax.jit(lambda batch: noisy_pairs(batch, run.noise, config.seed, run.mesh, run.magnitude)), (batch,)),
+        "train_step": (jax.jit(run.train_step, donate_argnums=0), (run.abstract_state, batch)),
+    }
+    step, arguments = steps[name]
     started = time.perf_counter()
     compiled: Any = step.lower(*arguments).compile()
     seconds = time.perf_counter() - started
@@ -90,7 +89,7 @@ def describe(figures: dict[str, Any]) -> str:
     """What `check` found, as one line."""
     sizes = ", ".join(f"{name} {figures[name] / 2**20:.1f} MiB" for name in ("arguments", "output", "temporary"))
     collectives = ", ".join(f"{count} {name}" for name, count in figures["collectives"].items()) or "no collectives"
-    return f"{figures['seconds']:.0f} s, {sizes}, {figures['flops'] / 1e12:.3g} TFLOP, {collectives}"
+    return f"{figures['seconds']:.0f} s, {sizes}, {figures['flops'] / 1e12:.3g} TFLOP in products, {collectives}"
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ def _of_equation(equation: Any) -> float:
             return 2.0 * output * math.prod(kernel) / kernel[outputs]
         case "cond":
             return max(_of_jaxpr(branch.jaxpr) for branch in equation.params["branches"])
+        case "shard_map":  # whose shapes are those of one device
+            return equation.params["mesh"].size * _of_jaxpr(equation.params["jaxpr"])
         case "scan":
             return equation.params["length"] * _of_jaxpr(equation.params["jaxpr"].jaxpr)
     return sum(_of_jaxpr(inner) for inner in _inside(equation.params))

@@ -1,8 +1,10 @@
 """The benchmarks run, and their figures hang together."""
 
+import importlib.util
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import jax
@@ -111,7 +113,9 @@ def test_precision_compares_a_run_with_itself(launch, tiny_records, tmp_path):
 def test_compilations_that_stand_in_the_file_are_not_done_again(tmp_path):
     """Without the compiler for TPUs, so that a compilation would fail."""
     case = {"config": "configs/hrnet_cnnt.py", "topology": "v5e:4x4", "batch_size": 64}
-    figures = {"seconds": 60, "arguments": 2**29, "temporary": 2**30, "flops": 1e12, "collectives": {"all-reduce": 2}}
+    libtpu = metadata.version("libtpu") if importlib.util.find_spec("libtpu") else None
+    figures = {"jax": jax.__version__, "libtpu": libtpu}
+    figures |= {"seconds": 60, "arguments": 2**29, "temporary": 2**30, "flops": 1e12, "collectives": {"all-reduce": 2}}
     output = tmp_path / "out.json"
     output.write_text(json.dumps({"benchmark": "compile", "steps": [case | figures]}))
     command = [sys.executable, "benchmarks/compile.py", "--configs=configs/hrnet_cnnt.py", "--json", str(output)]

@@ -10,7 +10,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from snraware_jax.models import tokens, windows
-from snraware_jax.models.convolution import Layer
+from snraware_jax.models.convolution import Before, identity
 from snraware_jax.models.layers import Conv
 from snraware_jax.models.settings import ModelSettings
 
@@ -115,7 +115,7 @@ class Attention(nnx.Module):
         self.project_out = Conv(outputs, outputs, taps, dtype=dtype, rngs=rngs)
         self.bias_table = None if bias_of is None else nnx.Param(_bias_table(bias_of, heads, rngs))
 
-    def __call__(self, x: Array, before: Layer = lambda x: x) -> Array:
+    def __call__(self, x: Array, before: Before = identity) -> Array:
         """Of before(x): `[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`."""
         parts = jnp.split(self.project_in(x, before), 3, axis=-1)
         q, k, v = (self.cutting.cut(part) for part in parts)

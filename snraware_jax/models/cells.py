@@ -7,7 +7,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from snraware_jax.models.attention import make_attention
-from snraware_jax.models.convolution import Layer
+from snraware_jax.models.convolution import Before, identity
 from snraware_jax.models.layers import Conv, PReLU, make_norm, split_key, stochastic_depth
 from snraware_jax.models.settings import ModelSettings
 from snraware_jax.models.windows import Grid
@@ -35,10 +35,10 @@ class ConvolutionModule(nnx.Module):
         self.norm = make_norm(norm, (*size[1:], outputs))
         self.activation = PReLU()
 
-    def __call__(self, x: Array, before: Layer = lambda x: x) -> Array:
+    def __call__(self, x: Array, before: Before = identity) -> Array:
         """Of before(x): `[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`."""
         x = before(x)
-        y = jax.checkpoint(lambda y: self.activation(self.norm(y)))(self.conv(x))  # the gradient keeps one array of the two
+        y = self.activation(self.norm(self.conv(x)))
         return x + y if self.skip else y
 
 
@@ -50,7 +50,7 @@ class Mixer(nnx.Module):
         self.activation = PReLU()
         self.narrow = Conv(int(ratio * channels), channels, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: Array, before: Layer = lambda x: x) -> Array:
+    def __call__(self, x: Array, before: Before = identity) -> Array:
         """Of before(x): `[B, T, H, W, C]` -> the same."""
         return self.narrow(self.widen(x, before), before=self.activation)
 

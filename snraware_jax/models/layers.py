@@ -11,7 +11,7 @@ from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
-from snraware_jax.models.convolution import Layer, conv2d, conv3d, shifted
+from snraware_jax.models.convolution import Before, conv2d, conv3d, identity, shifted
 
 EPSILON = 1e-5  # of the norms
 
@@ -43,8 +43,8 @@ class Conv(nnx.Module):
         self.kernel = nnx.Param(uniform((*taps, inputs, outputs)))
         self.bias = nnx.Param(uniform((outputs,))) if bias else None
 
-    def __call__(self, x: Array, before: Layer = lambda x: x) -> Array:
-        """Convolves before(x), whose result is not kept for the gradient: `[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`.
+    def __call__(self, x: Array, before: Before = identity) -> Array:
+        """Convolves before(x) (see `convolution.conv2d`): `[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`.
 
         Raises:
           ValueError: for another number of channels.
@@ -58,7 +58,7 @@ class Conv(nnx.Module):
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
 
-def _convolve(x: Array, kernel: Array, before: Layer) -> Array:
+def _convolve(x: Array, kernel: Array, before: Before) -> Array:
     pixelwise = lambda x, kernel: jnp.einsum("bthwi,io->bthwo", x, kernel)
     match kernel.shape[:-2]:
         case (3, 3):
@@ -123,12 +123,7 @@ def instance_norm(x: Array) -> Array:
     return standardise(x, (-3, -2)).astype(x.dtype)
 
 
-def identity(x: Array) -> Array:
-    """x."""
-    return x
-
-
-def make_norm(kind: str, shape: tuple[int, int, int]) -> Layer:
+def make_norm(kind: str, shape: tuple[int, int, int]) -> Before:
     """The norm called "layer", "channel", "instance2d" or "none", for frames of `shape` (H, W, C)."""
     match kind:
         case "layer":

@@ -22,7 +22,7 @@ class ResidualBlock(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """`[B, T, H, W, C]` -> the same."""
-        return x + self.temporal(self.second_activation(self.spatial(self.first_activation(x))))
+        return x + self.temporal(self.second_activation(self.spatial(x, before=self.first_activation)))
 
 
 class Stack(nnx.Module):

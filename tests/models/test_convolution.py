@@ -1,5 +1,7 @@
 """The CPU's ways of convolving equal XLA's own, in values and in derivatives of either mode, of second order and in a vmap."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,11 @@ CONVOLUTIONS = {
 }
 
 
+def normalised(x, weight):
+    """Something in front of a convolution: of every frame, with a parameter."""
+    return weight * (x - jnp.mean(x, (-3, -2), keepdims=True))
+
+
 @pytest.fixture(
     params=[(which, *widths) for which in CONVOLUTIONS for widths in WIDTHS], ids=lambda p: f"{p[0]}-{p[1]}to{p[2]}"
 )
@@ -24,7 +31,42 @@ def case(request):
     which, inputs, outputs = request.param
     ours, native, frames, taps = CONVOLUTIONS[which]
     normal = lambda shape: jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
-    return ours, native, normal((*frames, inputs)), normal((*taps, inputs, outputs)) / 8
+    plain = partial(native, before=convolution.identity)
+    return ours, plain, normal((*frames, inputs)), normal((*taps, inputs, outputs)) / 8
+
+
+@pytest.mark.parametrize("which", ["2d", "3d"])
+def test_what_lies_before_is_computed_and_gets_gradients(which):
+    ours, native, frames, taps = CONVOLUTIONS[which]
+    keys = jax.random.split(jax.random.key(0), 3)
+    shapes = ((*frames, 4), (*taps, 4, 3), (6, 7, 4))
+    x, kernel, weight = (jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=True))
+    plain = partial(native, before=convolution.identity)
+    inside = lambda x, kernel, weight: jnp.sum(jnp.sin(ours(x, kernel, before=lambda x: normalised(x, weight))))
+    native_inside = lambda x, kernel, weight: jnp.sum(jnp.sin(native(x, kernel, before=lambda x: normalised(x, weight))))
+    outside = lambda x, kernel, weight: jnp.sum(jnp.sin(plain(normalised(x, weight), kernel)))
+    expected = jax.jit(jax.value_and_grad(outside, (0, 1, 2)))(x, kernel, weight)
+    for found in (inside, native_inside):
+        assert_close(jax.jit(jax.value_and_grad(found, (0, 1, 2)))(x, kernel, weight), expected)
+    assert_close(inside(x, kernel, weight), expected[0])  # without jit
+
+
+@pytest.mark.parametrize(("which", "most"), [("2d", 2.5), ("3d", 4.5)])
+def test_a_layer_keeps_little_for_the_gradient(which, most):
+    """Arrays of the size of x that each further layer x + conv(tanh(x)) adds to what a gradient needs."""
+    ours, _, _, taps = CONVOLUTIONS[which]
+    x, kernel = jnp.zeros((1, 8, 16, 16, 8)), jnp.zeros((*taps, 8, 8))
+
+    def memory(layers):
+        def network(x, kernel):
+            for _ in range(layers):
+                x = x + ours(x, kernel, before=jnp.tanh)
+            return jnp.sum(x**2)
+
+        compiled = jax.jit(jax.grad(network, (0, 1))).lower(x, kernel).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert (memory(12) - memory(6)) / 6 / x.nbytes < most
 
 
 def objective(conv):
