@@ -1,8 +1,7 @@
 """Convolutions of 3x3 and 3x3x3 taps with reflect padding: the native ones on GPU and TPU, matrix products on CPU.
 
-XLA's CPU backend is slow in most passes of a convolution (docs/decisions.md, 38). One product per frame is as quick as the machine's
-matrix products in all of them, values and gradients alike, and keeps what is unfolded in the cache (of one sample; batches are for
-small networks).
+XLA's CPU backend is slow in most passes of a convolution (docs/decisions.md, 38 and 41). Products frame by frame are quick in all of
+them, values and gradients alike, and keep what is unfolded in the cache (of one sample; batches are for small networks).
 """
 
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.core import Tracer
 
@@ -52,11 +52,6 @@ def shifted(x: Array, step: int, axis: int) -> Array:
     return jnp.concatenate(parts, axis=axis)
 
 
-def around(x: Array, axis: int) -> Array:
-    """Every sample between its neighbours along `axis`, as channels: `[..., C]` -> `[..., 3 C]`."""
-    return jnp.concatenate([shifted(x, -1, axis), x, shifted(x, 1, axis)], axis=-1)
-
-
 def _convolve(on_cpu: Callable, elsewhere: Callable, x: Array, kernel: Array, before: Before) -> Array:
     if not isinstance(x, Tracer):  # compiled once, where the caller does not compile
         return _compiled(on_cpu, elsewhere, before(x), kernel)
@@ -73,20 +68,55 @@ _compiled = jax.jit(_by_platform, static_argnums=(0, 1))
 
 
 def _products2d(x: Array, kernel: Array, before: Before, dtype: Any = None) -> Array:
-    """Unfolds rows threefold before the product, and adds shifted columns behind it: six copies, not the nine of all taps."""
-    inputs, outputs = kernel.shape[-2:]
+    """Two by two results at a time from four by four samples, by sixteen products instead of 36.
+
+    The minimal algorithm F(2 x 2, 3 x 3) of Winograd, for networks: Lavin and Gray, 2016, section 4.
+    """
+    height, width, inputs, outputs = *x.shape[2:4], *kernel.shape[-2:]
     accurate = jnp.promote_types(x.dtype, jnp.float32)  # in which the weight gradient is summed over frames
-    # [rows x inputs, columns x outputs]
-    weights = jnp.einsum("hwio->hiwo", kernel.astype(accurate)).reshape(3 * inputs, 3 * outputs)
+    weights = (_OF_TAPS.astype(accurate) @ kernel.astype(accurate).reshape(9, -1)).reshape(16, inputs, outputs)
 
     def of_frame(frame: Array) -> Array:  # [B, H, W, I]
-        products = around(before(frame).astype(accurate), 1) @ weights
-        left, middle, right = lax.split(products, (outputs,) * 3, axis=-1)  # whose transpose joins; that of slices adds
-        return (shifted(left, -1, 2) + middle + shifted(right, 1, 2)).astype(dtype or x.dtype)
+        rows = _of_samples(before(frame).astype(accurate), 1)
+        samples = jnp.stack([jnp.stack(_of_samples(row, 2)) for row in rows])  # [4, 4, B, H/2, W/2, I]
+        # axes are joined by hand: XLA transposes the operands of a sum over several
+        products = jnp.einsum("pnc,pco->pno", samples.reshape(16, -1, inputs), weights)
+        products = products.reshape(*samples.shape[:-1], outputs)
+        rows = [_results(_unstacked(row), 2) for row in _unstacked(products)]
+        return _results(rows, 1)[:, :height, :width].astype(dtype or x.dtype)
 
     # frames one after another, the samples of a batch together: devices share those
     frames = lax.map(jax.checkpoint(of_frame, prevent_cse=False), jnp.moveaxis(x, 1, 0))
     return jnp.moveaxis(frames, 0, 1)
+
+
+_ALONG_AXIS = np.array(
+    [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]
+)  # three taps -> what four products multiply by
+_OF_TAPS = np.kron(_ALONG_AXIS, _ALONG_AXIS)  # [16, 9]
+
+
+def _of_samples(x: Array, axis: int) -> list[Array]:
+    """n samples along an axis, mirrored -> what the four products of every two results multiply: four of `n/2`, rounded up."""
+    x = _padded(x, axis, x.shape[axis] % 2)
+    pairs = x.shape[axis] // 2
+    even, odd = _unstacked(x.reshape(x.shape[:axis] + (pairs, 2) + x.shape[axis + 1 :]), axis + 1)
+    (first, second), (third, fourth) = (
+        [lax.slice_in_dim(y, start, pairs - 1 + start, axis=axis) for y in (even, odd)] for start in (0, 1)
+    )
+    return [first - third, second + third, third - second, second - fourth]
+
+
+def _results(products: list[Array], axis: int) -> Array:
+    """The four products, of `n/2` along the axis -> n results."""
+    first, second, third, fourth = products
+    pairs = jnp.stack([first + second + third, second - third - fourth], axis + 1)
+    return pairs.reshape(first.shape[:axis] + (-1,) + first.shape[axis + 1 :])
+
+
+def _unstacked(x: Array, axis: int = 0) -> list[Array]:
+    # split: its transpose joins, where that of indexing adds arrays of zeros
+    return [lax.squeeze(part, (axis,)) for part in lax.split(x, (1,) * x.shape[axis], axis)]
 
 
 def _products3d(x: Array, kernel: Array, before: Before) -> Array:
@@ -100,20 +130,18 @@ def _products3d(x: Array, kernel: Array, before: Before) -> Array:
 
 def _native2d(x: Array, kernel: Array, before: Before) -> Array:
     b, t, h, w, _ = x.shape
-    frames = _padded(before(x), (2, 3)).reshape(b * t, h + 2, w + 2, -1)
+    frames = _padded(_padded(before(x), 2), 3).reshape(b * t, h + 2, w + 2, -1)
     y = lax.conv_general_dilated(frames, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
     return y.reshape(b, t, h, w, -1)
 
 
 def _native3d(x: Array, kernel: Array, before: Before) -> Array:
-    padded, dimensions = _padded(before(x), (1, 2, 3)), ("NDHWC", "DHWIO", "NDHWC")
+    padded, dimensions = _padded(_padded(_padded(before(x), 1), 2), 3), ("NDHWC", "DHWIO", "NDHWC")
     return lax.conv_general_dilated(padded, kernel, (1, 1, 1), "VALID", dimension_numbers=dimensions)
 
 
-def _padded(x: Array, axes: tuple[int, ...]) -> Array:
-    """One sample more at both ends of `axes`, mirrored as in `shifted`."""
-    for axis in axes:
-        size = x.shape[axis]
-        sample = lambda i, x=x, axis=axis: lax.slice_in_dim(x, i, i + 1, axis=axis)
-        x = jnp.concatenate([sample(min(1, size - 1)), x, sample(max(size - 2, 0))], axis=axis)
-    return x
+def _padded(x: Array, axis: int, more: int = 0) -> Array:
+    """One sample more at both ends of an axis, mirrored as in `shifted`, and `more` of any value behind."""
+    size = x.shape[axis]
+    sample = lambda i: lax.slice_in_dim(x, i, i + 1, axis=axis)
+    return jnp.concatenate([sample(min(1, size - 1)), x, *[sample(max(size - 2, 0))] * (1 + more)], axis=axis)
