@@ -77,39 +77,37 @@ def _products2d(x: Array, kernel: Array, before: Before, dtype: Any = None) -> A
     weights = (_OF_TAPS.astype(accurate) @ kernel.astype(accurate).reshape(9, -1)).reshape(16, inputs, outputs)
 
     def of_frame(frame: Array) -> Array:  # [B, H, W, I]
-        rows = _of_samples(before(frame).astype(accurate), 1)
-        samples = jnp.stack([jnp.stack(_of_samples(row, 2)) for row in rows])  # [4, 4, B, H/2, W/2, I]
+        columns = _of_samples(before(frame).astype(accurate), 2)  # [4, B, H, W/2, I]
+        samples = _of_samples(columns, 2)  # [4, 4, B, H/2, W/2, I]
         # axes are joined by hand: XLA transposes the operands of a sum over several
         products = jnp.einsum("pnc,pco->pno", samples.reshape(16, -1, inputs), weights)
-        products = products.reshape(*samples.shape[:-1], outputs)
-        rows = [_results(_unstacked(row), 2) for row in _unstacked(products)]
-        return _results(rows, 1)[:, :height, :width].astype(dtype or x.dtype)
+        columns = _results(products.reshape(*samples.shape[:-1], outputs), 2)  # [4, B, H, W/2, O]
+        return _results(columns, 2)[:, :height, :width].astype(dtype or x.dtype)
 
     # frames one after another, the samples of a batch together: devices share those
     frames = lax.map(jax.checkpoint(of_frame, prevent_cse=False), jnp.moveaxis(x, 1, 0))
     return jnp.moveaxis(frames, 0, 1)
 
 
-_ALONG_AXIS = np.array(
-    [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]
-)  # three taps -> what four products multiply by
+# three taps along an axis -> what the four products multiply by
+_ALONG_AXIS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 _OF_TAPS = np.kron(_ALONG_AXIS, _ALONG_AXIS)  # [16, 9]
 
 
-def _of_samples(x: Array, axis: int) -> list[Array]:
-    """n samples along an axis, mirrored -> what the four products of every two results multiply: four of `n/2`, rounded up."""
+def _of_samples(x: Array, axis: int) -> Array:
+    """n samples along an axis, mirrored -> `[4, ...]`: what the products of every two results multiply (`n/2`, rounded up)."""
     x = _padded(x, axis, x.shape[axis] % 2)
     pairs = x.shape[axis] // 2
     even, odd = _unstacked(x.reshape(x.shape[:axis] + (pairs, 2) + x.shape[axis + 1 :]), axis + 1)
     (first, second), (third, fourth) = (
         [lax.slice_in_dim(y, start, pairs - 1 + start, axis=axis) for y in (even, odd)] for start in (0, 1)
     )
-    return [first - third, second + third, third - second, second - fourth]
+    return jnp.stack([first - third, second + third, third - second, second - fourth])
 
 
-def _results(products: list[Array], axis: int) -> Array:
-    """The four products, of `n/2` along the axis -> n results."""
-    first, second, third, fourth = products
+def _results(products: Array, axis: int) -> Array:
+    """The four products `[4, ...]` of `n/2` along an axis of what follows -> n results."""
+    first, second, third, fourth = _unstacked(products)
     pairs = jnp.stack([first + second + third, second - third - fourth], axis + 1)
     return pairs.reshape(first.shape[:axis] + (-1,) + first.shape[axis + 1 :])
 
