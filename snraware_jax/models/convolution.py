@@ -1,7 +1,7 @@
-"""Convolutions of 3x3 and 3x3x3 taps with reflect padding: the native ones on GPU and TPU, matrix products on CPU.
+"""Convolutions of 3x3 and 3x3x3 taps with reflect padding: the native ones on GPU and TPU, Winograd's on CPU.
 
-XLA's CPU backend is slow in most passes of a convolution (docs/decisions.md, 38 and 41). Products frame by frame are quick in all of
-them, values and gradients alike, and keep what is unfolded in the cache (of one sample; batches are for small networks).
+XLA's CPU backend is slow in most passes of a convolution (docs/decisions.md, 38). Products frame by frame are quick in all of them,
+values and gradients alike, and keep what is unfolded in the cache (of one sample; batches are for small networks).
 """
 
 from collections.abc import Callable
