@@ -10,7 +10,8 @@ import jax
 def products(function: Callable[..., Any], *arguments: Any) -> float:
     """2 x multiplications in all products and convolutions of one call; arguments may be shapes.
 
-    Of a choice by platform or condition the largest branch counts; a loop as often as it runs.
+    Of a choice by platform or condition the largest branch counts; a loop as often as it runs. So convolutions count as they are
+    defined: on CPU they need fewer (models/convolution.py), and a rate computed from this may exceed the machine's.
     """
     return _of_jaxpr(jax.make_jaxpr(function)(*arguments).jaxpr)
 

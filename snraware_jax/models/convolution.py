@@ -1,7 +1,7 @@
 """Convolutions of 3x3 and 3x3x3 taps with reflect padding: the native ones on GPU and TPU, Winograd's on CPU.
 
 XLA's CPU backend is slow in most passes of a convolution (docs/decisions.md, 38). Products frame by frame are quick in all of them,
-values and gradients alike, and keep what is unfolded in the cache (of one sample; batches are for small networks).
+values and gradients alike, and keep what is transformed in the cache (of one sample; batches are for small networks).
 """
 
 from collections.abc import Callable
@@ -15,6 +15,10 @@ from jax import Array, lax
 from jax.core import Tracer
 
 Before = Callable[[Array], Array]
+
+# three taps along an axis -> what the four products multiply by
+_ALONG_AXIS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+_OF_TAPS = np.kron(_ALONG_AXIS, _ALONG_AXIS)  # [16, 9]
 
 
 def identity(x: Array) -> Array:
@@ -77,44 +81,35 @@ def _products2d(x: Array, kernel: Array, before: Before, dtype: Any = None) -> A
     weights = (_OF_TAPS.astype(accurate) @ kernel.astype(accurate).reshape(9, -1)).reshape(16, inputs, outputs)
 
     def of_frame(frame: Array) -> Array:  # [B, H, W, I]
-        columns = _of_samples(before(frame).astype(accurate), 2)  # [4, B, H, W/2, I]
-        samples = _of_samples(columns, 2)  # [4, 4, B, H/2, W/2, I]
+        columns = _of_samples(before(frame).astype(accurate), 2)  # along W: [4, B, H, W/2, I]
+        samples = _of_samples(columns, 2)  # along H: [4, 4, B, H/2, W/2, I]
         # axes are joined by hand: XLA transposes the operands of a sum over several
         products = jnp.einsum("pnc,pco->pno", samples.reshape(16, -1, inputs), weights)
-        columns = _results(products.reshape(*samples.shape[:-1], outputs), 2)  # [4, B, H, W/2, O]
-        return _results(columns, 2)[:, :height, :width].astype(dtype or x.dtype)
+        columns = _results(products.reshape(*samples.shape[:-1], outputs), 2)  # along H: [4, B, H, W/2, O]
+        return _results(columns, 2)[:, :height, :width].astype(dtype or x.dtype)  # along W
 
     # frames one after another, the samples of a batch together: devices share those
     frames = lax.map(jax.checkpoint(of_frame, prevent_cse=False), jnp.moveaxis(x, 1, 0))
     return jnp.moveaxis(frames, 0, 1)
 
 
-# three taps along an axis -> what the four products multiply by
-_ALONG_AXIS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-_OF_TAPS = np.kron(_ALONG_AXIS, _ALONG_AXIS)  # [16, 9]
-
-
 def _of_samples(x: Array, axis: int) -> Array:
     """n samples along an axis, mirrored -> `[4, ...]`: what the products of every two results multiply (`n/2`, rounded up)."""
-    x = _padded(x, axis, x.shape[axis] % 2)
+    x = _padded(x, axis, x.shape[axis] % 2)  # the last may be anything: it enters a result that is cut off
     pairs = x.shape[axis] // 2
-    even, odd = _unstacked(x.reshape(x.shape[:axis] + (pairs, 2) + x.shape[axis + 1 :]), axis + 1)
-    (first, second), (third, fourth) = (
-        [lax.slice_in_dim(y, start, pairs - 1 + start, axis=axis) for y in (even, odd)] for start in (0, 1)
+    # unstack, not indexing, whose transpose adds arrays of zeros
+    even, odd = jnp.unstack(x.reshape(x.shape[:axis] + (pairs, 2) + x.shape[axis + 1 :]), axis=axis + 1)
+    first, second, third, fourth = (
+        lax.slice_in_dim(y, start, start + pairs - 1, axis=axis) for start in (0, 1) for y in (even, odd)
     )
     return jnp.stack([first - third, second + third, third - second, second - fourth])
 
 
 def _results(products: Array, axis: int) -> Array:
-    """The four products `[4, ...]` of `n/2` along an axis of what follows -> n results."""
-    first, second, third, fourth = _unstacked(products)
+    """The four products `[4, ...]`, of n along `axis` of each -> 2 n results."""
+    first, second, third, fourth = jnp.unstack(products)
     pairs = jnp.stack([first + second + third, second - third - fourth], axis + 1)
     return pairs.reshape(first.shape[:axis] + (-1,) + first.shape[axis + 1 :])
-
-
-def _unstacked(x: Array, axis: int = 0) -> list[Array]:
-    # split: its transpose joins, where that of indexing adds arrays of zeros
-    return [lax.squeeze(part, (axis,)) for part in lax.split(x, (1,) * x.shape[axis], axis)]
 
 
 def _products3d(x: Array, kernel: Array, before: Before) -> Array:
@@ -139,7 +134,7 @@ def _native3d(x: Array, kernel: Array, before: Before) -> Array:
 
 
 def _padded(x: Array, axis: int, more: int = 0) -> Array:
-    """One sample more at both ends of an axis, mirrored as in `shifted`, and `more` of any value behind."""
+    """One sample more at both ends of an axis, mirrored as in `shifted`, and `more` behind."""
     size = x.shape[axis]
     sample = lambda i: lax.slice_in_dim(x, i, i + 1, axis=axis)
     return jnp.concatenate([sample(min(1, size - 1)), x, *[sample(max(size - 2, 0))] * (1 + more)], axis=axis)

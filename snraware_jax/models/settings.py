@@ -42,7 +42,7 @@ class ModelSettings:
         size), "instance2d" or "none".
       patch: T, H, W that the network is built for; a layer norm needs H, W.
       stochastic_depth: probability with which training skips a cell's attention or mixer for one sample.
-      remat: compute the inside of cells again in the gradient instead of keeping it, which saves memory on GPU and TPU, not on CPU.
+      remat: compute the inside of cells again in the gradient instead of keeping it; on CPU it saves no memory.
       input: what the network sees: "complex_g" (paper: real and imaginary part, g-map), "complex", "magnitude_g" or "magnitude".
         It returns the image in the same form.
       head: "none", or "filter_bank", which lets the network steer a bank of smoothing filters.

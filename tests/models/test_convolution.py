@@ -1,5 +1,8 @@
 """The CPU's ways of convolving equal XLA's own, in values and in derivatives of either mode, of second order and in a vmap."""
 
+import os
+import subprocess
+import sys
 from functools import partial
 
 import jax
@@ -9,13 +12,14 @@ import pytest
 from scipy import ndimage
 
 from snraware_jax.models import convolution
+from tests.conftest import REPOSITORY
 
 # (inputs, outputs)
 WIDTHS = [(4, 4), (24, 2)]
 CONVOLUTIONS = {
     "2d": (convolution.conv2d, convolution._native2d, (2, 3, 6, 7), (3, 3)),
     "3d": (convolution.conv3d, convolution._native3d, (2, 5, 6, 7), (3, 3, 3)),
-    "3d, one frame": (convolution.conv3d, convolution._native3d, (2, 1, 6, 7), (3, 3, 3)),
+    "3d, one frame": (convolution.conv3d, convolution._native3d, (2, 1, 7, 5), (3, 3, 3)),
 }
 
 
@@ -107,13 +111,53 @@ def test_samples_beside_the_edge_are_mirrored(size, axis):
         np.testing.assert_array_equal(convolution.shifted(jnp.asarray(x), step, axis), np.moveaxis(expected, 0, axis))
 
 
+@pytest.mark.parametrize(("height", "width"), [(5, 6), (5, 7), (1, 2), (3, 1), (2, 3)])
 @pytest.mark.parametrize(("conv", "taps"), [(convolution.conv2d, 2), (convolution.conv3d, 3)])
-def test_against_scipy(conv, taps):
+def test_against_scipy(conv, taps, height, width):
     """Mirrored edges, no flip of the kernel."""
     rng = np.random.default_rng(0)
-    x, kernel = rng.normal(size=(1, 4, 5, 6, 2)).astype(np.float32), rng.normal(size=(3,) * taps + (2, 1)).astype(np.float32)
+    x, kernel = rng.normal(size=(1, 4, height, width, 2)), rng.normal(size=(3,) * taps + (2, 1))
     summed = sum(
         ndimage.correlate(x[0, ..., i], kernel[..., i, 0].reshape((1,) * (3 - taps) + (3,) * taps), mode="mirror")
         for i in range(2)
     )
-    np.testing.assert_allclose(conv(jnp.asarray(x), jnp.asarray(kernel))[0, ..., 0], summed, atol=1e-5)
+    convolved = conv(jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32))
+    np.testing.assert_allclose(convolved[0, ..., 0], summed, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-6), ("bfloat16", 1e-2)])
+def test_accuracy(dtype, tolerance):
+    """Sums over 64 channels, of values with an offset, in the precision that was asked for."""
+    rng = np.random.default_rng(0)
+    x, kernel = 3 + rng.normal(size=(1, 1, 9, 9, 64)), rng.normal(size=(3, 3, 64, 1)) / 24
+    expected = sum(ndimage.correlate(x[0, 0, ..., i], kernel[..., i, 0], mode="mirror") for i in range(64))
+    with jax.enable_x64(True):
+        convolved = convolution.conv2d(jnp.asarray(x, dtype), jnp.asarray(kernel, dtype))
+        assert convolved.dtype == dtype
+        np.testing.assert_allclose(
+            np.asarray(convolved[0, 0, ..., 0], float), expected, atol=tolerance * np.max(np.abs(expected))
+        )
+
+
+ON_TWO_DEVICES = """
+import jax
+import jax.numpy as jnp
+from snraware_jax.models.convolution import conv2d
+from snraware_jax.training import mesh
+
+devices = mesh.make_mesh()
+placed = mesh.batch_sharding(devices), mesh.replicated(devices)
+gradients = jax.grad(lambda x, kernel: jnp.sum(jnp.sin(conv2d(x, kernel))), (0, 1))
+gradients = jax.jit(gradients, in_shardings=placed, out_shardings=placed)
+print(gradients.lower(jnp.zeros((2, 2, 6, 6, 8)), jnp.zeros((3, 3, 8, 8))).compile().as_text())
+"""
+
+
+def test_devices_exchange_weight_gradients_alone():
+    """Joined axes keep the batch in front, so that no device asks for another's samples."""
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", ON_TWO_DEVICES]
+    program = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    assert "all-reduce" in program
+    assert not any(name in program for name in ("all-gather", "all-to-all", "collective-permute"))
