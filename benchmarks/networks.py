@@ -24,7 +24,7 @@ PRODUCT = 2048  # rows of the matrices whose product is the machine's limit
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that both benchmarks have."""
     parser.add_argument("--configs", default=",".join(CONFIGS), help="configurations, with commas between [the fourteen]")
-    parser.add_argument("--dtype", default="float32", help="of the computation [float32]")
+    parser.add_argument("--dtype", default="float32", help="of the operands of products [float32]")
     parser.add_argument(
         "--repeats", type=int, default=1, help="timed calls, after one that is not timed (the only one if 1) [1]"
     )

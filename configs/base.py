@@ -68,7 +68,7 @@ def get_config(size: str = "paper") -> ConfigDict:
     config.model.input = "complex_g"
     config.model.head = "none"
     config.model.remat = True
-    config.model.dtype = "bfloat16"  # of the computation; parameters, norms, softmax and losses stay float32
+    config.model.dtype = "bfloat16"  # of the operands of products; all else is float32
 
     config.loss = ConfigDict()  # weights; the paper adds a VGG perceptual term, which this version does not have yet
     config.loss.charbonnier = 1.0

@@ -1,6 +1,7 @@
 """Self-attention of every kind: one core; `tokens.py` says what a token is and which see each other."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from jax.typing import DTypeLike
 from snraware_jax.models import tokens, windows
 from snraware_jax.models.convolution import Before, identity
 from snraware_jax.models.layers import Conv
+from snraware_jax.models.products import product
 from snraware_jax.models.settings import ModelSettings
 
 MOST_SCORES = 2**23  # of one sample at once: float32, 32 MiB
@@ -26,12 +28,12 @@ def similarity(queries: Array, keys: Array, *, cosine: bool = True) -> Array:
     Cosine of the angle, without temperature: q.k / (max(|q|, 1e-12) max(|k|, 1e-12)); or q.k / sqrt(D). The lengths divide the
     products instead of the tokens, which are some hundred times as many numbers.
     """
-    dot = lambda pattern, a, b: jnp.einsum(pattern, a, b, preferred_element_type=jnp.float32)
-    product = dot("bghnd,bghmd->bghnm", queries, keys)
+    dot = lambda pattern, a, b: product(partial(jnp.einsum, pattern), a, b)
+    scores = dot("bghnd,bghmd->bghnm", queries, keys)
     if not cosine:
-        return product / math.sqrt(queries.shape[-1])
+        return scores / math.sqrt(queries.shape[-1])
     inverse_length = lambda v: jax.lax.rsqrt(jnp.maximum(dot("bghnd,bghnd->bghn", v, v), 1e-24))
-    return product * inverse_length(queries)[..., :, None] * inverse_length(keys)[..., None, :]
+    return scores * inverse_length(queries)[..., :, None] * inverse_length(keys)[..., None, :]
 
 
 def attend(
@@ -80,7 +82,8 @@ def _attend(
     weights = jax.nn.softmax(scores)
     if bias is not None:
         weights = weights + bias
-    return jnp.einsum("bghnm,bghmd->bghnd", weights.astype(values.dtype), values)
+    mixed = product(partial(jnp.einsum, "bghnm,bghmd->bghnd"), weights.astype(values.dtype), values)
+    return mixed.astype(values.dtype)
 
 
 class Attention(nnx.Module):
@@ -93,7 +96,7 @@ class Attention(nnx.Module):
       bias_of: how many tokens of a group lie along (H, W) or (T, H, W), for a relative position bias; None for none.
       heads: of the bias.
       cosine: which similarity.
-      dtype: of the computation; similarity, softmax and bias are float32.
+      dtype: of the operands of products; similarity, softmax and bias are float32.
     """
 
     def __init__(
@@ -109,7 +112,7 @@ class Attention(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        self.cutting, self.bias_of, self.cosine = cutting, bias_of, cosine
+        self.cutting, self.bias_of, self.cosine, self.dtype = cutting, bias_of, cosine, jnp.dtype(dtype)
         # one convolution for queries, keys and values: a third of the launches, one read of the input
         self.project_in = Conv(inputs, 3 * outputs, taps, dtype=dtype, rngs=rngs)
         self.project_out = Conv(outputs, outputs, taps, dtype=dtype, rngs=rngs)
@@ -117,7 +120,7 @@ class Attention(nnx.Module):
 
     def __call__(self, x: Array, before: Before = identity) -> Array:
         """Of before(x): `[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`."""
-        parts = jnp.split(self.project_in(x, before), 3, axis=-1)
+        parts = jnp.split(self.project_in(x, before).astype(self.dtype), 3, axis=-1)
         q, k, v = (self.cutting.cut(part) for part in parts)
         bias = None
         if self.bias_table is not None and self.bias_of is not None:

@@ -25,7 +25,7 @@ class HRNet(nnx.Module):
     Args:
       settings: of the network.
       inputs: channels of the features, if not C.
-      dtype: of the computation.
+      dtype: of the operands of products.
 
     Source: Wang et al., TPAMI 2021, as in the authors' code.
     """
@@ -89,7 +89,7 @@ class UNet(nnx.Module):
     Args:
       settings: of the network.
       inputs: channels of the features, if not C.
-      dtype: of the computation.
+      dtype: of the operands of products.
 
     Source: Ronneberger et al., MICCAI 2015, and Oktay et al., MIDL 2018 (gates), as in the authors' code.
     """

@@ -24,7 +24,7 @@ def build(name_or_settings: str | ModelSettings, *, seed: int = 0, dtype: DTypeL
     Args:
       name_or_settings: a name of `models.table2.NETWORKS`, or settings.
       seed: of the parameters.
-      dtype: of the computation; parameters, norms, softmax and the output are float32.
+      dtype: of the operands of products; all else is float32.
 
     Raises:
       ValueError: if no network has this name, or windows and heads do not fit the sizes of its levels.

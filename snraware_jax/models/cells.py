@@ -66,7 +66,7 @@ class Cell(nnx.Module):
       size: T, H, W that the cell is built for.
       grid: of attention, in pixels of this size.
       settings: of the whole network.
-      dtype: of the computation.
+      dtype: of the operands of products.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Block(nnx.Module):
       inputs, outputs: channels.
       grid: of attention at this level.
       settings: of the whole network.
-      dtype: of the computation.
+      dtype: of the operands of products.
     """
 
     def __init__(

@@ -6,13 +6,14 @@ values and gradients alike, and keep what is transformed in the cache (of one sa
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.core import Tracer
+
+from snraware_jax.models.products import convolved, result_dtype
 
 Before = Callable[[Array], Array]
 
@@ -31,12 +32,12 @@ def conv2d(x: Array, kernel: Array, before: Before = identity) -> Array:
 
     Args:
       x: `[B, T, H, W, I]`.
-      kernel: `[3, 3, I, O]`.
+      kernel: `[3, 3, I, O]`, in the dtype that z is multiplied in.
       before: acts on every frame by itself, whatever axes lie in front of H, W, I. On CPU it is computed within the frames and its
         result is not kept for the gradient; elsewhere the compiler decides.
 
     Returns:
-      `[B, T, H, W, O]`.
+      `[B, T, H, W, O]`, float32 or wider.
     """
     return _convolve(_products2d, _native2d, x, kernel, before)
 
@@ -71,22 +72,22 @@ def _by_platform(on_cpu: Callable, elsewhere: Callable, x: Array, kernel: Array,
 _compiled = jax.jit(_by_platform, static_argnums=(0, 1))
 
 
-def _products2d(x: Array, kernel: Array, before: Before, dtype: Any = None) -> Array:
+def _products2d(x: Array, kernel: Array, before: Before) -> Array:
     """Two by two results at a time from four by four samples, by sixteen products instead of 36.
 
     The minimal algorithm F(2 x 2, 3 x 3) of Winograd, for networks: Lavin and Gray, 2016, section 4.
     """
     height, width, inputs, outputs = *x.shape[2:4], *kernel.shape[-2:]
-    accurate = jnp.promote_types(x.dtype, jnp.float32)  # in which the weight gradient is summed over frames
+    accurate = result_dtype(kernel)  # in which the weight gradient is summed over frames
     weights = (_OF_TAPS.astype(accurate) @ kernel.astype(accurate).reshape(9, -1)).reshape(16, inputs, outputs)
 
     def of_frame(frame: Array) -> Array:  # [B, H, W, I]
-        columns = _of_samples(before(frame).astype(accurate), 2)  # along W: [4, B, H, W/2, I]
+        columns = _of_samples(before(frame).astype(kernel.dtype).astype(accurate), 2)  # along W: [4, B, H, W/2, I]
         samples = _of_samples(columns, 2)  # along H: [4, 4, B, H/2, W/2, I]
         # axes are joined by hand: XLA transposes the operands of a sum over several
         products = jnp.einsum("pnc,pco->pno", samples.reshape(16, -1, inputs), weights)
         columns = _results(products.reshape(*samples.shape[:-1], outputs), 2)  # along H: [4, B, H, W/2, O]
-        return _results(columns, 2)[:, :height, :width].astype(dtype or x.dtype)  # along W
+        return _results(columns, 2)[:, :height, :width]  # along W
 
     # frames one after another, the samples of a batch together: devices share those
     frames = lax.map(jax.checkpoint(of_frame, prevent_cse=False), jnp.moveaxis(x, 1, 0))
@@ -115,22 +116,28 @@ def _results(products: Array, axis: int) -> Array:
 def _products3d(x: Array, kernel: Array, before: Before) -> Array:
     """A 2-D convolution of every frame with the kernel's three frames, whose results are shifted in T and added."""
     inputs, outputs = kernel.shape[-2:]
-    accurate = jnp.promote_types(x.dtype, jnp.float32)
     side_by_side = jnp.einsum("thwio->hwito", kernel).reshape(3, 3, inputs, 3 * outputs)
-    first, second, third = lax.split(_products2d(x, side_by_side, before, accurate), (outputs,) * 3, axis=-1)
-    return (shifted(first, -1, 1) + second + shifted(third, 1, 1)).astype(x.dtype)
+    first, second, third = lax.split(_products2d(x, side_by_side, before), (outputs,) * 3, axis=-1)
+    return shifted(first, -1, 1) + second + shifted(third, 1, 1)
 
 
 def _native2d(x: Array, kernel: Array, before: Before) -> Array:
     b, t, h, w, _ = x.shape
-    frames = _padded(_padded(before(x), 2), 3).reshape(b * t, h + 2, w + 2, -1)
-    y = lax.conv_general_dilated(frames, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    return y.reshape(b, t, h, w, -1)
+    z = before(x).astype(kernel.dtype)
+    frames = _padded(_padded(z, 2), 3).reshape(b * t, h + 2, w + 2, -1)
+    return convolved(_valid("NHWC", "HWIO"), frames, kernel).reshape(b, t, h, w, -1)
 
 
 def _native3d(x: Array, kernel: Array, before: Before) -> Array:
-    padded, dimensions = _padded(_padded(_padded(before(x), 1), 2), 3), ("NDHWC", "DHWIO", "NDHWC")
-    return lax.conv_general_dilated(padded, kernel, (1, 1, 1), "VALID", dimension_numbers=dimensions)
+    z = before(x).astype(kernel.dtype)
+    return convolved(_valid("NDHWC", "DHWIO"), _padded(_padded(_padded(z, 1), 2), 3), kernel)
+
+
+def _valid(image: str, taps: str) -> Callable[..., Array]:
+    strides = (1,) * (len(taps) - 2)
+    return partial(
+        lax.conv_general_dilated, window_strides=strides, padding="VALID", dimension_numbers=(image, taps, image)
+    )
 
 
 def _padded(x: Array, axis: int, more: int = 0) -> Array:

@@ -21,9 +21,9 @@ class Denoiser(nnx.Module):
     def __init__(
         self, settings: ModelSettings, inputs: int = 3, outputs: int = 2, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
     ):
-        self.pre = Conv(inputs, settings.channels, dtype=dtype, rngs=rngs)
+        self.pre = Conv(inputs, settings.channels, rngs=rngs)  # float32, as `post`: image and result stay exact
         self.backbone = {"hrnet": HRNet, "unet": UNet}[settings.backbone](settings, dtype=dtype, rngs=rngs)
-        self.post = Conv(self.backbone.out_channels, outputs, dtype=dtype, rngs=rngs)
+        self.post = Conv(self.backbone.out_channels, outputs, rngs=rngs)
 
     def __call__(self, x: Array, key: Array | None = None) -> Array:
         """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]` float32; `key` None is inference.
@@ -34,4 +34,4 @@ class Denoiser(nnx.Module):
         b = self.backbone(features, key)
         first = features.shape[-1]
         b = jnp.concatenate([b[..., :first] + features, b[..., first:]], axis=-1)
-        return self.post(b).astype(jnp.float32)
+        return self.post(b)

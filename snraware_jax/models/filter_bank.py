@@ -41,7 +41,8 @@ class FilterBank(nnx.Module):
         filtered, features = filters_and_features(y, g)
         steering = self.network(features, key)  # pyright: ignore[reportCallIssue]
         weights = jax.nn.softmax(SHARPNESS * steering[..., :FILTERS])
-        return jnp.einsum("bthwk,kbthwc->bthwc", weights, filtered) + steering[..., FILTERS:]
+        mixed = jnp.einsum("bthwk,kbthwc->bthwc", weights, filtered, precision=jax.lax.Precision.HIGHEST)
+        return mixed + steering[..., FILTERS:]
 
 
 def filters_and_features(y: Array, g: Array) -> tuple[Array, Array]:

@@ -1,9 +1,10 @@
 """Layers on `[B, T, H, W, C]`: convolutions, norms, activation, resampling, stochastic depth.
 
-Modules hold parameters, float32 always; `dtype` is that of the computation. Source: the authors' code.
+Parameters, results and all between products are float32; `dtype` is that of the operands of products. Source: the authors' code.
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from snraware_jax.models.convolution import Before, conv2d, conv3d, identity, shifted
+from snraware_jax.models.products import product
 
 EPSILON = 1e-5  # of the norms
 
@@ -23,7 +25,7 @@ class Conv(nnx.Module):
       inputs, outputs: channels.
       taps: (3, 3) acts on frames, (3, 3, 3) on T, H, W, (3, 1, 1) on T, (1, 1) on pixels.
       bias: whether there is one.
-      dtype: of the computation.
+      dtype: of the operands of products.
     """
 
     def __init__(
@@ -54,12 +56,13 @@ class Conv(nnx.Module):
                 f"x is {x.shape}, where [B, T, H, W, {self.kernel.shape[-2]}] is expected: a whole network is given real part, "
                 "imaginary part and g-map (models.channels.network_input)"
             )
-        y = _convolve(x.astype(self.dtype), self.kernel[...].astype(self.dtype), before)
-        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
+        y = _convolve(x, self.kernel[...].astype(self.dtype), before)
+        return y if self.bias is None else y + self.bias[...]
 
 
 def _convolve(x: Array, kernel: Array, before: Before) -> Array:
-    pixelwise = lambda x, kernel: jnp.einsum("bthwi,io->bthwo", x, kernel)
+    mix = partial(jnp.einsum, "bthwi,io->bthwo")
+    pixelwise = lambda x, kernel: product(mix, x.astype(kernel.dtype), kernel)
     match kernel.shape[:-2]:
         case (3, 3):
             return conv2d(x, kernel, before)
@@ -141,7 +144,7 @@ class PReLU(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """Any shape."""
-        return jnp.where(x >= 0, x, self.slope[...].astype(x.dtype) * x)
+        return jnp.where(x >= 0, x, self.slope[...] * x)
 
 
 class Downsample(nnx.Module):

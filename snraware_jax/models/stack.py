@@ -37,9 +37,9 @@ class Stack(nnx.Module):
         self, settings: ModelSettings, inputs: int = 3, outputs: int = 2, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
     ):
         width = settings.channels
-        self.pre = Conv(4 * inputs, width, dtype=dtype, rngs=rngs)
+        self.pre = Conv(4 * inputs, width, rngs=rngs)  # float32, as `post`: image and result stay exact
         self.blocks = nnx.List([ResidualBlock(width, dtype=dtype, rngs=rngs) for _ in range(BLOCKS)])
-        self.post = Conv(width, 4 * outputs, dtype=dtype, rngs=rngs)
+        self.post = Conv(width, 4 * outputs, rngs=rngs)
 
     def __call__(self, x: Array, key: Array | None = None) -> Array:
         """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]` float32, of any size; nothing is random, so `key` is not used."""
@@ -49,4 +49,4 @@ class Stack(nnx.Module):
         features = self.pre(pixel_unshuffle(even))
         for block in self.blocks:
             features = block(features)
-        return pixel_shuffle(self.post(features))[:, :, :h, :w].astype(jnp.float32)
+        return pixel_shuffle(self.post(features))[:, :, :h, :w]
