@@ -1,4 +1,4 @@
-"""HRNet with CNNT cells on the noise and the augmentation of the authors' public code; the losses are still the paper's.
+"""HRNet with CNNT cells on noise, augmentation and losses of the authors' public code, which also has a perceptual loss.
 
     python launch/train.py --config=configs/upstream.py --workdir=runs/upstream
     python launch/train.py --config=configs/upstream.py:quick                      # minutes on 2 CPU cores
@@ -18,4 +18,6 @@ def get_config(size: str = "paper") -> ConfigDict:
     config = hrnet_cnnt.get_config(size)
     config.data.augmentation = "upstream"
     config.noise.update(asdict(PRESETS["upstream"]))
+    with config.unlocked():
+        config.loss = ConfigDict({"mse": 1.0, "perpendicular": 1.0, "charbonnier": 1.0, "gaussian3d": 1.0})
     return config

@@ -1,19 +1,21 @@
 """Training losses: pure functions (output, target) -> scalar, of complex64 images `[B, T, H, W]` in SNR units.
 
-All are means over the elements, so none depends on the size of a batch or patch. Magnitudes are smoothed,
+All are means over the elements, so none but `ssim` depends on the size of a batch. Magnitudes are smoothed,
 |x|_s = sqrt(|x|^2 + 1e-6), so that values and gradients are finite where an image is 0; the smoothing of 1e-3 is far below
 the unit noise. `models.channels.to_complex` makes an image of a network's two channels.
 
 Source: the paper, Methods (loss), as the authors' code does it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 SMOOTHING = 1e-6  # added to squared magnitudes
+SCALES = ((0.25, 0.25), (0.5, 0.5), (1.0, 0.5))  # SD of Gaussians in pixels (H, W) and frames
 
 
 def _power(x: Array) -> Array:
@@ -64,6 +66,55 @@ def gradient(output: Array, target: Array) -> Array:
     return sum((jnp.mean(jnp.abs(jnp.diff(difference, axis=axis))) for axis in axes), start=jnp.zeros((), difference.dtype))
 
 
+def ssim(output: Array, target: Array) -> Array:
+    """1 - mean SSIM of magnitude frames: windows of 7 x 7, K = 0.01 and 0.03, biased variances, mirrored edges.
+
+    The data range is that of the whole batch, the larger of output's and target's, as in the authors' code.
+
+    Source: Wang et al., IEEE Trans. Image Process. 2004.
+    """
+    x, y = smooth_magnitude(output), smooth_magnitude(target)
+    data_range = jnp.maximum(jnp.ptp(x), jnp.ptp(y)) + SMOOTHING
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    box = [np.full(7, 1 / 7)] * 2
+    mean = lambda image: _correlate(image, box, mode="reflect")
+    mean_x, mean_y = mean(x), mean(y)
+    variance = lambda image, of: jnp.maximum(mean(image**2) - of**2, 0)
+    covariance = mean(x * y) - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    structure = (2 * covariance + c2) / (variance(x, mean_x) + variance(y, mean_y) + c2)
+    return 1 - jnp.mean(luminance * structure)
+
+
+def gaussian3d(output: Array, target: Array) -> Array:
+    """Mean |D |output|_s - D |target|_s| over three scales, D the mixed derivative d/dT d/dH d/dW of a Gaussian.
+
+    Kernels are products of first derivatives along each axis, with absolute values that add to 1, zeros outside the image.
+    Source: the authors' code, whose default loss has this term in the place of the paper's intensity gradients.
+    """
+    difference = smooth_magnitude(output) - smooth_magnitude(target)
+    of_scale = [[gaussian_derivative(sigma) for sigma in (in_time, in_plane, in_plane)] for in_plane, in_time in SCALES]
+    return sum(jnp.mean(jnp.abs(_correlate(difference, taps))) for taps in of_scale) / len(of_scale)
+
+
+def gaussian_derivative(sigma: float) -> np.ndarray:
+    """Samples of a Gaussian's first derivative at -r..r, r = 3 sigma rounded, with absolute values that add to 1."""
+    reach = round(3 * sigma)
+    at = np.arange(-reach, reach + 1)
+    taps = -at * np.exp(-(at**2) / (2 * sigma**2))
+    return taps / np.sum(np.abs(taps))
+
+
+def _correlate(image: Array, taps: Sequence[np.ndarray], mode: str = "constant") -> Array:
+    """Correlates the last axes of an image with taps of odd length, one array an axis; the size stays."""
+    for axis, along in enumerate(taps, start=image.ndim - len(taps)):
+        reach, size = len(along) // 2, image.shape[axis]
+        padded = jnp.pad(image, [(reach, reach) if i == axis else (0, 0) for i in range(image.ndim)], mode=mode)
+        shifted = (jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(len(along)))
+        image = sum(float(tap) * part for tap, part in zip(along, shifted, strict=True) if tap)
+    return image
+
+
 Loss = Callable[[Array, Array], Array]
 LOSSES: Mapping[str, Loss] = {
     "charbonnier": charbonnier,
@@ -71,6 +122,8 @@ LOSSES: Mapping[str, Loss] = {
     "gradient": gradient,
     "mse": mse,
     "l1": l1,
+    "ssim": ssim,
+    "gaussian3d": gaussian3d,
 }
 
 

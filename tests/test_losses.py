@@ -10,6 +10,9 @@ import pytest
 from snraware_jax import losses
 
 
+WITH_GRADIENT = ["mse", "charbonnier", "perpendicular", "ssim", "gaussian3d"]
+
+
 def complex_normal(seed, shape=(2, 3, 6, 5)):
     return jax.lax.complex(*jax.random.normal(jax.random.key(seed), (2, *shape)))
 
@@ -19,11 +22,11 @@ def golden(shared):
     with np.load(shared / "goldens" / "misc" / "losses.npz") as file:
         return {
             name: file[name]
-            for name in ("index", "outputs", "targets", *(f"grad/{n}_1" for n in ("mse", "charbonnier", "perpendicular")))
+            for name in ("index", "outputs", "targets", *(f"grad/{name}_1" for name in WITH_GRADIENT))
         }
 
 
-@pytest.mark.parametrize("name", ["mse", "l1", "charbonnier", "perpendicular"])
+@pytest.mark.parametrize("name", [*WITH_GRADIENT, "l1"])
 def test_values_of_the_authors_code(name, golden):
     entries = json.loads(str(golden["index"]))
     (expected,) = (e["value"] for e in entries if (e["loss"], e.get("complex"), e.get("weights")) == (name, True, "none"))
@@ -31,7 +34,7 @@ def test_values_of_the_authors_code(name, golden):
     np.testing.assert_allclose(losses.LOSSES[name](output, target), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mse", "charbonnier", "perpendicular"])
+@pytest.mark.parametrize("name", WITH_GRADIENT)
 def test_gradients_of_the_authors_code(name, golden):
     target = jax.lax.complex(golden["targets"][:, 0], golden["targets"][:, 1])
     loss = lambda channels: losses.LOSSES[name](jax.lax.complex(channels[:, 0], channels[:, 1]), target)
@@ -60,7 +63,7 @@ def test_least_at_the_target(name):
     target = 5 + complex_normal(0)
     at_target = losses.LOSSES[name](target, target)
     assert at_target < 2e-3
-    assert losses.LOSSES[name](target + 0.3 * complex_normal(1), target) > at_target + 0.05
+    assert losses.LOSSES[name](target + 0.5 * complex_normal(1), target) > at_target + 0.05
 
 
 def test_perpendicular_sees_angles_only():
