@@ -84,8 +84,9 @@ def _nearest(name: str, fields: set[str]) -> str:
     """The field that was meant: of the same last word in any section, or of a similar whole name."""
     last_words = {field.rpartition(".")[2]: field for field in sorted(fields)}
     near = difflib.get_close_matches(name.rpartition(".")[2], last_words, n=1, cutoff=0.8)
-    meant = [last_words[word] for word in near] or difflib.get_close_matches(name, sorted(fields), n=1)
-    return f"did you mean {meant[0]}?" if meant else f"fields are {', '.join(sorted(fields))}"
+    beside = sorted(field for field in fields if field.startswith(f"{name.rpartition('.')[0]}."))
+    meant = [last_words[word] for word in near] or ([] if beside else difflib.get_close_matches(name, sorted(fields), n=1))
+    return f"did you mean {meant[0]}?" if meant else f"fields are {', '.join(beside or sorted(fields))}"
 
 
 def load_config(text: str) -> ConfigDict:
@@ -94,11 +95,15 @@ def load_config(text: str) -> ConfigDict:
     Raises:
       InputError: if there is no such file, or it refuses the argument.
     """
-    name, _, argument = text.partition(":")
+    name, colon, argument = text.partition(":")
     path = Path(name)
+    if colon and not argument:
+        raise InputError(f"{text}: nothing behind the colon; write {name}, or {name}:quick")
     if not path.is_file():
         known = ", ".join(sorted(str(file) for file in path.parent.glob("[a-z]*.py") if file.stem != "base"))
         raise InputError(f"{name}: no such configuration" + (f"; there are {known}" if known else ""))
+    if path.suffix != ".py":
+        raise InputError(f"{name}: not a configuration, which is a .py file; see configs/hrnet_cnnt.py for one")
     specification = importlib.util.spec_from_file_location("config_file", path)
     assert specification is not None
     assert specification.loader is not None

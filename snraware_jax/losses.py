@@ -8,6 +8,7 @@ Source: the paper, Methods (loss), as the authors' code does it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +95,7 @@ def gaussian3d(output: Array, target: Array) -> Array:
     """
     difference = smooth_magnitude(output) - smooth_magnitude(target)
     of_scale = [[gaussian_derivative(sigma) for sigma in (in_time, in_plane, in_plane)] for in_plane, in_time in SCALES]
-    return sum(jnp.mean(jnp.abs(_correlate(difference, taps))) for taps in of_scale) / len(of_scale)
+    return jnp.mean(jnp.stack([jnp.mean(jnp.abs(_correlate(difference, taps))) for taps in of_scale]))
 
 
 def gaussian_derivative(sigma: float) -> np.ndarray:
@@ -110,8 +111,8 @@ def _correlate(image: Array, taps: Sequence[np.ndarray], mode: str = "constant")
     for axis, along in enumerate(taps, start=image.ndim - len(taps)):
         reach, size = len(along) // 2, image.shape[axis]
         padded = jnp.pad(image, [(reach, reach) if i == axis else (0, 0) for i in range(image.ndim)], mode=mode)
-        shifted = (jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(len(along)))
-        image = sum(float(tap) * part for tap, part in zip(along, shifted, strict=True) if tap)
+        parts = [float(tap) * jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i, tap in enumerate(along) if tap]
+        image = reduce(jnp.add, parts)
     return image
 
 

@@ -8,6 +8,7 @@ import pytest
 from snraware_jax import files
 from snraware_jax.errors import InputError
 from snraware_jax.files import Job
+from snraware_jax.formats.atomic import replacing
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -179,3 +180,12 @@ def test_a_defect_is_not_taken_for_bad_input():
 
     with pytest.raises(ZeroDivisionError):
         files.run(jobs("a.h5", "b.h5"), defect, "reconstruct")
+
+
+def test_outputs_that_cannot_be_written_are_named_as_the_user_did(tmp_path):
+    touch(tmp_path, "file")
+    for path in (tmp_path, tmp_path / "file" / "out.npz"):
+        with pytest.raises(OSError) as error, replacing(path):
+            pass
+        assert error.value.filename == str(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

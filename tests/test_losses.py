@@ -9,7 +9,6 @@ import pytest
 
 from snraware_jax import losses
 
-
 WITH_GRADIENT = ["mse", "charbonnier", "perpendicular", "ssim", "gaussian3d"]
 
 
@@ -20,10 +19,7 @@ def complex_normal(seed, shape=(2, 3, 6, 5)):
 @pytest.fixture(scope="module")
 def golden(shared):
     with np.load(shared / "goldens" / "misc" / "losses.npz") as file:
-        return {
-            name: file[name]
-            for name in ("index", "outputs", "targets", *(f"grad/{name}_1" for name in WITH_GRADIENT))
-        }
+        return {name: file[name] for name in ("index", "outputs", "targets", *(f"grad/{name}_1" for name in WITH_GRADIENT))}
 
 
 @pytest.mark.parametrize("name", [*WITH_GRADIENT, "l1"])

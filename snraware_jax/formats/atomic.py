@@ -1,5 +1,6 @@
 """Outputs that exist whole or not at all."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,10 +14,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     with replacing("out.h5") as temporary:
         write(temporary)
+
+    Raises:
+      OSError: naming `path`, if it is a folder or nothing can be written beside it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    except OSError as error:  # the user has not chosen the temporary name
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     os.close(handle)
     # mkstemp makes files of mode 0600; an output gets the permissions that any new file would
     umask = os.umask(0)

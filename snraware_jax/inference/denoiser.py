@@ -1,13 +1,14 @@
 """A trained network as a function of an image and its g-map."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
 
+from snraware_jax.errors import InputError
 from snraware_jax.inference.tiles import denoise_tiled
 
 Denoiser = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -23,13 +24,26 @@ def make_denoiser(
       tile: T, H, W that the network sees at once; 0 is the whole axis of the image.
       overlap: of neighbouring tiles; 0 along an axis that is not cut.
       batch: tiles in one pass; 1 where the image is not cut.
+
+    The function raises an InputError for an image, or tile, whose size the network does not take.
     """
+    network = lambda params, x: nnx.merge(graphdef, params)(x)
     # parameters are an argument: closed over, they would become constants of the compiled program
-    apply = partial(jax.jit(lambda params, x: nnx.merge(graphdef, params)(x)), params)
+    apply = partial(jax.jit(network), params)
+
+    @cache
+    def check(shape: tuple[int, int, int]) -> None:
+        try:
+            jax.eval_shape(network, params, jax.ShapeDtypeStruct((1, *shape, 3), np.float32))
+        except ValueError as error:
+            raise InputError(
+                f"{' x '.join(map(str, shape))} (T x H x W) at once, which the network does not take: {error}"
+            ) from error
 
     def denoise(image: np.ndarray, g_map: np.ndarray) -> np.ndarray:
         frames, height, width = (size or whole for size, whole in zip(tile, image.shape, strict=True))
         shape = (frames, height, width)
+        check(shape)
         return denoise_tiled(apply, image, g_map, tile=shape, overlap=overlap, batch=1 if shape == image.shape else batch)
 
     return denoise

@@ -59,18 +59,38 @@ def read(path: Path) -> Golden:
     """Reads a golden.
 
     Raises:
-      InputError: if the file is not one.
+      InputError: if the file is not one, or its arrays do not fit together.
     """
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: {'not an .npz file' if path.exists() else 'no such file'}")
     try:
         with np.load(path) as file:
             outputs = sorted((n for n in file.files if re.fullmatch(r"output(_\d+)?", n)), key=lambda n: (len(n), n))
             arrays = [np.moveaxis(file[name], 1, -1) for name in ("input", outputs[-1], "cotangent", "grad_input")]
             weights = {name.removeprefix("sd/").removeprefix("g."): file[name] for name in file.files if name.startswith("sd/")}
-            return Golden(json.loads(str(file["meta"]))["name"], json.loads(str(file["config"])), weights, *arrays)
+            golden = Golden(json.loads(str(file["meta"]))["name"], json.loads(str(file["config"])), weights, *arrays)
     except (OSError, EOFError, zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError) as error:
         raise InputError(
-            f"{path}: not a golden ({error}); its arrays are sd/NAME, input, output, cotangent, grad_input"
+            f"{path}: not a golden ({error}); its arrays are sd/NAME, input, output, cotangent, grad_input, config, meta"
         ) from error
+    _check(golden, path)
+    return golden
+
+
+def _check(golden: Golden, path: Path) -> None:
+    if not isinstance(golden.config, dict):
+        raise InputError(f"{path}: config is {golden.config!r}: a golden's is a mapping")
+    partners = {"input": "input", "output": "output", "cotangent": "output", "grad_input": "input"}
+    for name, partner in partners.items():
+        array, shape = getattr(golden, name), getattr(golden, partner).shape
+        if not np.issubdtype(array.dtype, np.floating) or array.ndim != 5 or 0 in array.shape:
+            raise InputError(
+                f"{path}: {name} is {array.dtype} {array.shape} (channels last): give real numbers [B, C, T, H, W]"
+            )
+        if array.shape != shape:
+            raise InputError(f"{path}: {name} is {array.shape} where {partner} is {shape} (channels last): they are alike")
+        if not np.isfinite(array).all():
+            raise InputError(f"{path}: {name} has values that are not finite")
 
 
 def run(golden: Golden) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +99,10 @@ def run(golden: Golden) -> tuple[np.ndarray, np.ndarray]:
     Raises:
       InputError: for a part or an option that networks here do not have, or weights that do not fit.
     """
-    module = build(golden)
+    try:
+        module = build(golden)
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:  # damaged in one of many ways
+        raise InputError(f"{golden.name}: no network by its configuration ({type(error).__name__}: {error})") from error
     torch_names.load(module, golden.weights)
     call = module
     if isinstance(module, backbones.Gate):  # its two inputs are channels of one in the golden
@@ -91,8 +114,10 @@ def run(golden: Golden) -> tuple[np.ndarray, np.ndarray]:
         output, pull = jax.vjp(call, x)
         return output, pull(cotangent)[0]
 
-    with jax.default_matmul_precision("highest"):
-        results = forward_and_back(jnp.asarray(golden.input), jnp.asarray(golden.cotangent))
+    try:
+        results = forward_and_back(*(jnp.asarray(array, jnp.float32) for array in (golden.input, golden.cotangent)))
+    except ValueError as error:
+        raise InputError(f"{golden.name}: its input does not fit its network: {error}") from error
     output, grad_input = (np.moveaxis(np.asarray(result), -1, 1) for result in results)
     return output, grad_input
 

@@ -69,7 +69,7 @@ def settings(config: Mapping[str, Any], patch: tuple[int, int, int]) -> ModelSet
             mixer_ratio=float(_of_kind(fields, "scale_ratio_in_mixer", (int, float))),
             norm=norm,
             patch=patch,
-            stochastic_depth=float(fields.get("dropout_p", 0.1)),
+            stochastic_depth=float(_of_kind({"dropout_p": 0.1, **fields}, "dropout_p", (int, float))),
         )
     except ValueError as error:
         raise InputError(str(error)) from error
@@ -127,7 +127,7 @@ def _of_kind(fields: Mapping[str, Any], name: str, kind: Any) -> Any:
 def _whole_numbers(fields: Mapping[str, Any], name: str) -> list[int]:
     """Three numbers, H, W, T."""
     value = _of_kind(fields, name, list)
-    if len(value) != 3 or not all(isinstance(number, int) for number in value):
+    if len(value) != 3 or not all(type(number) is int for number in value):
         raise InputError(f"{name} is {value!r}: expected are three whole numbers, [H, W, T]")
     return value
 

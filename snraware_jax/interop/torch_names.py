@@ -49,10 +49,9 @@ def load(module: nnx.Module, weights: Weights) -> None:
         )
     values = []
     for entry in listed:
-        tensors = [np.asarray(weights[name], np.float32) for name in entry.names]
-        for name, tensor, own in zip(
-            entry.names, tensors, entry.theirs(np.empty(entry.parameter.shape, np.float32)), strict=True
-        ):
+        tensors = [_float32(name, weights[name]) for name in entry.names]
+        wanted = entry.theirs(np.broadcast_to(np.float32(0), entry.parameter.shape))  # takes no memory, whatever its shape
+        for name, tensor, own in zip(entry.names, tensors, wanted, strict=True):
             if tensor.shape != own.shape:
                 raise InputError(f"weights of another network: {name} is {tensor.shape}, the configuration wants {own.shape}")
             if not np.isfinite(tensor).all():
@@ -66,8 +65,16 @@ def state_dict(module: nnx.Module) -> dict[str, np.ndarray]:
     """The tensors of a network under their PyTorch names; the inverse of `load`."""
     found = {}
     for entry in entries(module):
-        found |= dict(zip(entry.names, entry.theirs(np.asarray(entry.parameter[...])), strict=True))
+        tensors = map(np.ascontiguousarray, entry.theirs(np.asarray(entry.parameter[...])))
+        found |= dict(zip(entry.names, tensors, strict=True))
     return found
+
+
+def _float32(name: str, tensor: np.ndarray) -> np.ndarray:
+    if not (np.issubdtype(tensor.dtype, np.integer) or jnp.issubdtype(tensor.dtype, jnp.floating)):
+        raise InputError(f"{name} is of {tensor.dtype}: weights are real numbers")
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is refused
+        return np.asarray(tensor, np.float32)
 
 
 def entries(module: object, name: str = "") -> Iterator[Entry]:
@@ -90,7 +97,7 @@ def entries(module: object, name: str = "") -> Iterator[Entry]:
                     parameter,
                     at(f"ln.{part}"),
                     lambda w: np.moveaxis(w, 0, -1),
-                    lambda w: np.ascontiguousarray(np.moveaxis(w, -1, 0)),
+                    lambda w: np.moveaxis(w, -1, 0),
                 )
         case layers.PReLU():
             yield _entry(module.slope, at("weight"), lambda w: w.reshape(()), lambda w: w.reshape(1))
@@ -181,7 +188,7 @@ def _present(child: object | None, name: str) -> list[tuple[object, str]]:
 
 def _out_first(kernel: np.ndarray) -> np.ndarray:
     """`[*taps, I, O]` -> `[O, I, *taps]`."""
-    return np.ascontiguousarray(np.moveaxis(kernel, (-1, -2), (0, 1)))
+    return np.moveaxis(kernel, (-1, -2), (0, 1))
 
 
 def _entry(

@@ -78,8 +78,10 @@ def configuration_beside(weights: Path) -> Path:
     """The configuration of the same name.
 
     Raises:
-      InputError: if there is none.
+      InputError: if there is none, or no checkpoint.
     """
+    if not weights.is_file():
+        raise InputError(f"{weights}: {'a folder, no checkpoint' if weights.is_dir() else 'no such file'}")
     found = [path for suffix in CONFIG_SUFFIXES if (path := weights.with_suffix(suffix)).is_file()]
     if not found:
         raise InputError(
@@ -114,6 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from snraware_jax.interop import goldens  # here, because those who load weights do not need it
 
     try:
+        if options.output.resolve() == options.golden.resolve():
+            raise InputError(f"{options.output}: is the golden; give another --output")
         golden = goldens.read(options.golden)
         output, grad_input = goldens.run(golden)
         with replacing(options.output) as temporary, temporary.open("wb") as file:

@@ -12,6 +12,8 @@ from snraware_jax.models.filter_bank import FilterBank
 from snraware_jax.models.settings import ModelSettings
 from snraware_jax.models.stack import Stack
 
+DTYPES = (jnp.dtype("float32"), jnp.dtype("bfloat16"))
+
 
 def build(name_or_settings: str | ModelSettings, *, seed: int = 0, dtype: DTypeLike = jnp.float32) -> nnx.Module:
     """A network with random parameters: `model(x[B, T, H, W, 3], key=None) -> [B, T, H, W, 2]`.
@@ -27,9 +29,13 @@ def build(name_or_settings: str | ModelSettings, *, seed: int = 0, dtype: DTypeL
       dtype: of the operands of products; all else is float32.
 
     Raises:
-      ValueError: if no network has this name, or windows and heads do not fit the sizes of its levels.
+      ValueError: if no network has this name, windows and heads do not fit the sizes of its levels, or for another dtype.
     """
     settings = named(name_or_settings) if isinstance(name_or_settings, str) else name_or_settings
+    if not isinstance(settings, ModelSettings):
+        raise ValueError(f"{settings!r} is no network: give a name of models.table2, or ModelSettings(...)")
+    if jnp.dtype(dtype) not in DTYPES:
+        raise ValueError(f"dtype is {dtype}: networks multiply in {' or '.join(str(one) for one in DTYPES)}")
     network = Stack if settings.backbone == "stack" else Denoiser
     network = partial(network, settings, dtype=dtype, rngs=nnx.Rngs(seed))
     if settings.head == "filter_bank":

@@ -25,19 +25,27 @@ class Seeing(nnx.Module):
         self.network = network(image_channels + g_map, image_channels)
 
     def __call__(self, x: Array, key: Array | None = None) -> Array:
-        """`[B, T, H, W, 3]` -> `[B, T, H, W, 2]` float32; of a magnitude the second channel is 0.
-
-        Raises:
-          ValueError: for another number of channels.
-        """
-        if x.shape[-1] != 3:
-            raise ValueError(f"x is {x.shape}, where [B, T, H, W, 3] is expected: real part, imaginary part and g-map")
+        """`[B, T, H, W, 3]` -> `[B, T, H, W, 2]` float32; of a magnitude the second channel is 0."""
+        check_input(x, 3)
         image, g = x[..., :2], x[..., 2:]
         if self.magnitude:
             image = jnp.sqrt(jnp.sum(image**2, axis=-1, keepdims=True) + SMOOTHING)
         seen = jnp.concatenate([image, g], axis=-1) if self.g_map else image
         output = self.network(seen, key)  # pyright: ignore[reportCallIssue]
         return jnp.concatenate([output, jnp.zeros_like(output)], axis=-1) if self.magnitude else output
+
+
+def check_input(x: Array, channels: int) -> None:
+    """What every network asks of its input.
+
+    Raises:
+      ValueError: if it is not real and `[B, T, H, W, channels]`, or has an axis of no samples.
+    """
+    if x.ndim != 5 or x.shape[-1] != channels or 0 in x.shape or jnp.iscomplexobj(x):
+        raise ValueError(
+            f"x is {x.dtype} {x.shape}, where real [B, T, H, W, {channels}] is expected: real part, imaginary part and g-map for most "
+            "networks (models.channels.network_input)"
+        )
 
 
 def network_input(noisy: Array, g_map: Array) -> Array:

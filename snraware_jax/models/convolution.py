@@ -135,9 +135,7 @@ def _native3d(x: Array, kernel: Array, before: Before) -> Array:
 
 def _valid(image: str, taps: str) -> Callable[..., Array]:
     strides = (1,) * (len(taps) - 2)
-    return partial(
-        lax.conv_general_dilated, window_strides=strides, padding="VALID", dimension_numbers=(image, taps, image)
-    )
+    return partial(lax.conv_general_dilated, window_strides=strides, padding="VALID", dimension_numbers=(image, taps, image))
 
 
 def _padded(x: Array, axis: int, more: int = 0) -> Array:

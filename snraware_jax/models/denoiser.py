@@ -6,6 +6,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from snraware_jax.models.backbones import HRNet, UNet
+from snraware_jax.models.channels import check_input
 from snraware_jax.models.layers import Conv
 from snraware_jax.models.settings import ModelSettings
 
@@ -21,6 +22,7 @@ class Denoiser(nnx.Module):
     def __init__(
         self, settings: ModelSettings, inputs: int = 3, outputs: int = 2, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
     ):
+        self.inputs = inputs
         self.pre = Conv(inputs, settings.channels, rngs=rngs)  # float32, as `post`: image and result stay exact
         self.backbone = {"hrnet": HRNet, "unet": UNet}[settings.backbone](settings, dtype=dtype, rngs=rngs)
         self.post = Conv(self.backbone.out_channels, outputs, rngs=rngs)
@@ -30,6 +32,7 @@ class Denoiser(nnx.Module):
 
         H and W are multiples of `settings.step`, and those of `patch` where the norm is "layer".
         """
+        check_input(x, self.inputs)
         features = self.pre(x)
         b = self.backbone(features, key)
         first = features.shape[-1]

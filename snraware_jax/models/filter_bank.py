@@ -11,6 +11,8 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from snraware_jax.models.channels import check_input
+
 FILTERS = 9
 SHARPNESS = 3.0  # factor on the weights' logits
 LEAST_G = 1e-2  # g-maps are 0 where there is no sensitivity
@@ -30,12 +32,13 @@ class FilterBank(nnx.Module):
     """
 
     def __init__(self, network: Callable[[int, int], nnx.Module], inputs: int = 3, outputs: int = 2):
-        self.outputs = outputs
+        self.inputs, self.outputs = inputs, outputs
         # y/10, two high-pass images, smoothed magnitude, log g
         self.network = network(3 * outputs + 1 + (inputs - outputs), FILTERS + outputs)
 
     def __call__(self, x: Array, key: Array | None = None) -> Array:
         """`[B, T, H, W, inputs]` (real, imaginary, g-map) -> `[B, T, H, W, outputs]` float32; `key` None is inference."""
+        check_input(x, self.inputs)
         x = x.astype(jnp.float32)
         y, g = x[..., : self.outputs], x[..., self.outputs :]
         filtered, features = filters_and_features(y, g)

@@ -52,10 +52,7 @@ class Conv(nnx.Module):
           ValueError: for another number of channels.
         """
         if x.ndim != 5 or x.shape[-1] != self.kernel.shape[-2]:
-            raise ValueError(
-                f"x is {x.shape}, where [B, T, H, W, {self.kernel.shape[-2]}] is expected: a whole network is given real part, "
-                "imaginary part and g-map (models.channels.network_input)"
-            )
+            raise ValueError(f"x is {x.shape}, where [B, T, H, W, {self.kernel.shape[-2]}] is expected")
         y = _convolve(x, self.kernel[...].astype(self.dtype), before)
         return y if self.bias is None else y + self.bias[...]
 

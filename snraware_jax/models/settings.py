@@ -1,7 +1,8 @@
 """What network to build: plain values, checked."""
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 CELLS = {
     "T1": "attention between frames (CNNT)",
@@ -71,6 +72,12 @@ class ModelSettings:
     head: str = "none"
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value, kinds = getattr(self, field.name), _kinds(field.default)
+            if type(value) not in kinds:
+                raise ValueError(f"model.{field.name} is {value!r}: give {' or '.join(kind.__name__ for kind in kinds)}")
+        if not math.isfinite(self.mixer_ratio):
+            raise ValueError(f"model.mixer_ratio is {self.mixer_ratio}: give a finite number")
         for field, choices in (("backbone", BACKBONES), ("norm", NORMS), ("head", HEADS), ("input", INPUTS)):
             if getattr(self, field) not in choices:
                 raise ValueError(f"model.{field} is {getattr(self, field)!r}: choose one of {', '.join(choices)}")
@@ -126,10 +133,16 @@ class ModelSettings:
         unknown = [cell for cell in cells if cell not in CELLS]
         if unknown or not cells:
             exist = ", ".join(f"{name} ({what})" for name, what in CELLS.items())
-            raise ValueError(f"model.cells {self.cells!r}: {(unknown or ['nothing'])[0]} is not a cell; these exist: {exist}")
+            wrong = f"{unknown[0]!r} is not a cell, which has two characters" if unknown else "a level has no cells"
+            raise ValueError(f"model.cells {self.cells!r}: {wrong}; these exist: {exist}")
         return cells
 
     def size_of_level(self, level: int) -> tuple[int, int, int]:
         """T, H, W at `level`."""
         frames, height, width = self.patch
         return frames, height >> level, width >> level
+
+
+def _kinds(default: object) -> tuple[type, ...]:
+    """The types that a field may have, by that of its default."""
+    return (float, int) if isinstance(default, float) else (type(default),)

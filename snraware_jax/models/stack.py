@@ -5,6 +5,7 @@ from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
+from snraware_jax.models.channels import check_input
 from snraware_jax.models.layers import Conv, PReLU, pixel_shuffle, pixel_unshuffle
 from snraware_jax.models.settings import ModelSettings
 
@@ -37,6 +38,7 @@ class Stack(nnx.Module):
         self, settings: ModelSettings, inputs: int = 3, outputs: int = 2, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
     ):
         width = settings.channels
+        self.inputs = inputs
         self.pre = Conv(4 * inputs, width, rngs=rngs)  # float32, as `post`: image and result stay exact
         self.blocks = nnx.List([ResidualBlock(width, dtype=dtype, rngs=rngs) for _ in range(BLOCKS)])
         self.post = Conv(width, 4 * outputs, rngs=rngs)
@@ -44,6 +46,7 @@ class Stack(nnx.Module):
     def __call__(self, x: Array, key: Array | None = None) -> Array:
         """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]` float32, of any size; nothing is random, so `key` is not used."""
         del key
+        check_input(x, self.inputs)
         h, w = x.shape[2:4]
         even = jnp.pad(x, ((0, 0), (0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
         features = self.pre(pixel_unshuffle(even))

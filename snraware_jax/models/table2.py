@@ -3,6 +3,7 @@
 python -m snraware_jax.models.table2     prints name,parameters of each
 """
 
+import argparse
 import math
 from dataclasses import replace
 
@@ -40,5 +41,6 @@ def parameters(name_or_settings: str | ModelSettings) -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description="Prints name,parameters of the paper's networks and of the released ones.").parse_args()
     for name in NETWORKS | RELEASED:
         print(f"{name},{parameters(name)}")

@@ -67,6 +67,11 @@ def validate(config: ConfigDict, devices: int) -> None:
 
 def _fits(settings: ModelSettings, tile: tuple[int, int, int]) -> None:
     """Builds the network without its numbers, and passes the shape of a tile through it: windows and heads fit at every level."""
+    if settings.norm == "layer" and tile[1:] != settings.patch[1:]:
+        raise ValueError(
+            f"evaluation.tile is {tile}: a layer norm ties the network to H, W of the patch, "
+            f"--config.evaluation.tile={','.join(map(str, settings.patch))}"
+        )
     graphdef, params = nnx.split(nnx.eval_shape(lambda: models.build(settings)))
     if 0 in tile:
         return
@@ -128,9 +133,6 @@ def _size_rules(config: ConfigDict) -> Iterator[tuple[str, bool, str]]:
     yield "evaluation.tile", min(tile) >= 0, "give sizes above 0, or 0 for a whole axis"
     fits = all(shared == 0 or 0 < shared < size for size, shared in zip(tile, overlap, strict=True))
     yield "evaluation.overlap", fits, f"give each axis less overlap than its tile of {tile}"
-    if config.model.norm == "layer":
-        tied = f"a layer norm ties the network to H, W of the patch, --config.evaluation.tile={','.join(map(str, patch))}"
-        yield "evaluation.tile", tile[1:] == patch[1:], tied
 
 
 def _field(config: ConfigDict, name: str) -> Any:

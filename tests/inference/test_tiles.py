@@ -6,8 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
+from snraware_jax.errors import InputError
+from snraware_jax.inference.denoiser import make_denoiser
 from snraware_jax.inference.tiles import denoise_tiled
+from snraware_jax.models import ModelSettings, build
 
 
 def identity(x):
@@ -116,3 +120,10 @@ def test_refusals(change, message):
     arguments |= {"tile": (2, 8, 8), "overlap": (1, 2, 2)} | change
     with pytest.raises(ValueError, match=message):
         denoise_tiled(**arguments)
+
+
+def test_an_image_that_the_network_does_not_take_is_refused():
+    graphdef, params = nnx.split(build(ModelSettings(cells="C2", levels=2, channels=2, norm="channel", patch=(2, 8, 8))))
+    denoise = make_denoiser(graphdef, params, tile=(0, 0, 0), overlap=(0, 0, 0))
+    with pytest.raises(InputError, match=r"2 x 9 x 8 \(T x H x W\) at once.*multiples of 2"):
+        denoise(*series((2, 9, 8)))

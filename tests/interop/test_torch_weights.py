@@ -100,10 +100,13 @@ def test_networks_that_the_authors_do_not_have_are_refused():
     ("change", "message"),
     [
         ("norm_mode: layer -> norm_mode: batch2d", "norm_mode is 'batch2d': networks here have layer or instance2d"),
-        ("block_str: [T1] -> block_str: [L3]", "L3 is not a cell"),
+        ("block_str: [T1] -> block_str: [L3]", "'L3' is not a cell"),
         ("name: HRnet -> name: SOANet", "backbone 'SOANet'"),
         ("activation_func: prelu -> activation_func: gelu", "activation_func is 'gelu'"),
         ("n_head: 2,  -> ", "n_head is missing"),
+        ("num_of_channels: 2 -> num_of_channels: 100000000000000", "the configuration wants"),  # takes no memory
+        ("dropout_p: 0.1 -> dropout_p: null", "dropout_p is None"),
+        ("window_size: [8, 8, 4] -> window_size: [true, 8, 4]", "window_size is"),
         ("num_of_channels: 2 -> num_of_channels: 4", "the configuration wants"),
         ("model: -> [", "not YAML"),
         ("n_head: 2 -> n_head: two", "n_head is 'two': expected is int"),
@@ -172,6 +175,39 @@ def test_the_golden_program(tmp_path, capsys, shared):
     assert torch_weights.main(["--golden", str(DATA / "tiny.npz"), "--output", str(tmp_path / "no.npz")]) == 2
     assert "not a golden" in capsys.readouterr().err
     assert not (tmp_path / "no.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("input", lambda a: a[:, 1:], "grad_input"),
+        ("input", lambda a: a.astype(complex), "give real numbers"),
+        ("input", lambda a: a[0], "give real numbers"),
+        ("input", lambda a: np.nan * a, "not finite"),
+        ("output", lambda a: a[:, :, :2], "cotangent is"),
+        ("config", lambda a: np.array("3"), "config is 3"),
+        ("config", lambda a: np.array('{"cls": "Cell", "kwargs": {}}'), "no network by its configuration"),
+        ("sd/attn.key.conv.weight", lambda a: a + 1j, "weights are real numbers"),
+    ],
+)
+def test_damaged_goldens_are_refused(name, change, message, tmp_path, capsys, shared):
+    with np.load(shared / "goldens" / "models" / "cell_T1_instance2d.npz") as file:
+        arrays = dict(file)
+    golden, output = tmp_path / "damaged.npz", tmp_path / "out.npz"
+    np.savez(golden, **(arrays | {name: change(arrays[name])}))
+    assert torch_weights.main(["--golden", str(golden), "--output", str(output)]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
+    assert not output.exists()
+
+
+def test_a_golden_is_not_overwritten_by_its_results(tmp_path, capsys):
+    golden = tmp_path / "golden.npz"
+    golden.write_bytes(b"precious")
+    assert torch_weights.main(["--golden", str(golden), "--output", f"{tmp_path}/./golden.npz"]) == 2
+    assert "is the golden; give another --output" in capsys.readouterr().err
+    assert golden.read_bytes() == b"precious"
 
 
 def test_a_damaged_bundle_is_refused(tmp_path):

@@ -193,11 +193,14 @@ def test_one_frame_through_the_hrnet():
     ("change", "message"),
     [
         ({"backbone": "resnet"}, "model.backbone is 'resnet'"),
-        ({"cells": "T1S2"}, r"S2 is not a cell; these exist: T1 .*Sh .*C2"),
+        ({"cells": "T1S2"}, r"'S2' is not a cell, which has two characters; these exist: T1 .*Sh .*C2"),
         ({"window": (8, 8)}, r"model.window is \(8, 8\): give 3 whole number"),
         ({"window_heads": 0}, "model.window_heads is 0"),
         ({"backbone": "unet", "patch": (16, 62, 64)}, "2 levels of a unet need H and W in multiples of 4"),
-        ({"cells": ""}, "nothing is not a cell"),
+        ({"cells": ""}, "a level has no cells"),
+        ({"cells": None}, "model.cells is None: give str"),
+        ({"levels": True}, "model.levels is True: give int"),
+        ({"mixer_ratio": float("inf")}, "model.mixer_ratio is inf"),
         ({"heads": 48}, "does not divide the 64 channels"),
         ({"norm": "batch"}, "choose one of layer, channel, instance2d, none"),
         ({"head": "skip"}, "model.head"),
@@ -216,12 +219,24 @@ def test_settings_name_the_field_and_the_choices(change, message):
         ModelSettings(**change)
 
 
-@pytest.mark.parametrize("sees", ["complex_g", "complex", "magnitude"])
-def test_another_number_of_channels_is_refused(sees):
-    call, params = apply(dataclasses.replace(TINY, input=sees))
-    for channels in (2, 4):
-        with pytest.raises(ValueError, match=r"real part, imaginary part and g-map"):
-            call(params, jnp.zeros((1, 3, 8, 8, channels)))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        TINY,
+        dataclasses.replace(TINY, input="complex"),
+        dataclasses.replace(TINY, input="magnitude"),
+        dataclasses.replace(TINY, head="filter_bank"),
+        ModelSettings(backbone="stack", channels=4),
+    ],
+    ids=["hrnet", "without g", "magnitude", "filter bank", "stack"],
+)
+def test_another_input_is_refused(settings):
+    call, params = apply(settings)
+    for shape in ((1, 3, 8, 8, 2), (1, 3, 8, 8, 4), (3, 8, 8, 3), (0, 3, 8, 8, 3), (1, 3, 0, 8, 3)):
+        with pytest.raises(ValueError, match=r"real \[B, T, H, W, 3\] is expected: real part, imaginary part and g-map"):
+            call(params, jnp.zeros(shape))
+    with pytest.raises(ValueError, match="x is complex64"):
+        call(params, jnp.zeros((1, 3, 8, 8, 3), jnp.complex64))
 
 
 def test_a_tile_that_windows_do_not_divide_is_refused_before_training():
@@ -236,3 +251,10 @@ def test_a_tile_that_windows_do_not_divide_is_refused_before_training():
 def test_an_unknown_name_lists_those_that_exist():
     with pytest.raises(ValueError, match="hrnet_cnnt_large, hrnet_cnnt"):
         build("unet_cnn")
+
+
+def test_only_networks_are_built_and_in_two_precisions():
+    with pytest.raises(ValueError, match="3 is no network"):
+        build(3)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="float32 or bfloat16"):
+        build(TINY, dtype="float16")

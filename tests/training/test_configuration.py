@@ -49,6 +49,7 @@ def test_shipped_configurations_are_valid(config):  # raises if not
         ({"noise__sigma_min": 50.0}, "noise.sigma_min 50.0 and sigma_max 32.0"),
         ({"noise__order": "both"}, "noise.order"),
         ({"model__heads": 3}, "model.heads 3 does not divide"),
+        ({"data__patch": (8, 23, 25)}, "data.patch (8, 23, 25): 2 levels of a hrnet need H and W in multiples of 2"),
         ({"model__backbone": "resnet"}, "choose one of hrnet, unet, stack"),
         ({"model__dtype": "float17"}, "model.dtype"),
         ({"evaluation__tile": (8, 64, 64)}, "--config.evaluation.tile=8,24,24"),
@@ -70,6 +71,7 @@ def test_impossible_values_are_refused(fields, message):
         ("--config.train.lr_peek=1", "unknown key train.lr_peek; did you mean optimizer.lr_peak?"),
         ("--config.trian.steps=1", "unknown key trian.steps; did you mean train.steps?"),
         ("--config.train=1", "unknown key train"),
+        ("--config.mesh.shape=1", "unknown key mesh.shape; fields are mesh.fsdp"),
     ],
 )
 def test_misspelt_fields_are_refused_with_the_nearest_one(flag, message):
@@ -83,6 +85,10 @@ def test_missing_configurations_are_named():
         program.load_config("configs/nothing.py")
     with pytest.raises(InputError, match="size 'large' does not exist"):
         program.load_config("configs/hrnet_cnnt.py:large")
+    with pytest.raises(InputError, match="nothing behind the colon"):
+        program.load_config("configs/hrnet_cnnt.py:")
+    with pytest.raises(InputError, match="README.md: not a configuration"):
+        program.load_config("README.md")
 
 
 def test_a_workdir_belongs_to_one_configuration(tmp_path):
