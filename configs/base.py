@@ -76,13 +76,17 @@ def get_config(size: str = "paper") -> ConfigDict:
     config.loss.gradient = 1.0
 
     config.optimizer = ConfigDict()
-    config.optimizer.name = "lion"  # with beta1 = beta2 the sign of the momentum, which is what the authors' Sophia comes to
+    config.optimizer.name = "sign_momentum"  # what the authors' Sophia comes to; or sophia, adamw, lion
+    config.optimizer.schedule = "one_cycle"  # or cosine, constant
     config.optimizer.lr_peak = 1e-5
     config.optimizer.beta1 = 0.9
     config.optimizer.beta2 = 0.9
     config.optimizer.weight_decay = 0.0
     config.optimizer.clip_norm = 1.0
-    config.optimizer.warmup = 0.3  # share of the steps before the peak of the one-cycle schedule
+    config.optimizer.rho = 0.05  # Sophia's, likewise below: factor on its curvature
+    config.optimizer.estimator = "gnb"  # of the curvature, Gauss-Newton-Bartlett; or hutchinson
+    config.optimizer.refresh_every = 10  # steps that one estimate serves
+    config.optimizer.warmup = 0.3  # share of the steps before the peak of the schedule
 
     config.train = ConfigDict()
     config.train.epochs = 80  # the budget, unless `steps` is given

@@ -3,7 +3,7 @@
 Every network is called as `model(x, key=None)`: `[B, T, H, W, 3]` (real, imaginary, g-map, SNR units) -> `[B, T, H, W, 2]`.
 """
 
-from snraware_jax.models.building import build
+from snraware_jax.models.building import DTYPES, build
 from snraware_jax.models.settings import ModelSettings
 
-__all__ = ["ModelSettings", "build"]
+__all__ = ["DTYPES", "ModelSettings", "build"]

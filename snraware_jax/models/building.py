@@ -12,7 +12,7 @@ from snraware_jax.models.filter_bank import FilterBank
 from snraware_jax.models.settings import ModelSettings
 from snraware_jax.models.stack import Stack
 
-DTYPES = (jnp.dtype("float32"), jnp.dtype("bfloat16"))
+DTYPES = ("float32", "bfloat16")
 
 
 def build(name_or_settings: str | ModelSettings, *, seed: int = 0, dtype: DTypeLike = jnp.float32) -> nnx.Module:
@@ -34,8 +34,8 @@ def build(name_or_settings: str | ModelSettings, *, seed: int = 0, dtype: DTypeL
     settings = named(name_or_settings) if isinstance(name_or_settings, str) else name_or_settings
     if not isinstance(settings, ModelSettings):
         raise ValueError(f"{settings!r} is no network: give a name of models.table2, or ModelSettings(...)")
-    if jnp.dtype(dtype) not in DTYPES:
-        raise ValueError(f"dtype is {dtype}: networks multiply in {' or '.join(str(one) for one in DTYPES)}")
+    if jnp.dtype(dtype).name not in DTYPES:
+        raise ValueError(f"dtype is {dtype}: networks multiply in {' or '.join(DTYPES)}")
     network = Stack if settings.backbone == "stack" else Denoiser
     network = partial(network, settings, dtype=dtype, rngs=nnx.Rngs(seed))
     if settings.head == "filter_bank":

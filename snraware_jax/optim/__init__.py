@@ -1,5 +1,5 @@
-"""Optimisers and their schedule, as optax transformations."""
+"""Optimisers and their schedules, as optax transformations."""
 
-from snraware_jax.optim.builder import build, one_cycle
+from snraware_jax.optim.builder import OPTIMIZERS, SCHEDULES, Options, build
 
-__all__ = ["build", "one_cycle"]
+__all__ = ["OPTIMIZERS", "SCHEDULES", "Options", "build"]

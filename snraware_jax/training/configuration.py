@@ -22,7 +22,8 @@ from snraware_jax.errors import InputError
 from snraware_jax.formats.atomic import replacing
 from snraware_jax.models import ModelSettings
 from snraware_jax.noise import NoiseSettings
-from snraware_jax.optim.builder import OPTIMIZERS
+from snraware_jax.optim import OPTIMIZERS, SCHEDULES
+from snraware_jax.optim.sophia import ESTIMATORS
 
 # fields that a run may change when it is continued: how often and on what, never what is computed
 MAY_CHANGE = (
@@ -34,7 +35,13 @@ MAY_CHANGE = (
     "evaluation.",
     "mesh.",
 )
-DTYPES = ("float32", "bfloat16")
+# fields that versions from before them worked without, with the values that do what those did
+FIELDS_ADDED = {
+    "optimizer.schedule": "one_cycle",
+    "optimizer.rho": 0.05,
+    "optimizer.estimator": "gnb",
+    "optimizer.refresh_every": 10,
+}
 VERSIONED = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "snraware-jax")
 
 
@@ -114,8 +121,12 @@ def _rules(config: ConfigDict, devices: int) -> Iterator[tuple[str, bool, str]]:
     for name in ("optimizer.beta1", "optimizer.beta2", "train.ema"):
         yield name, 0 <= of(name) < 1, f"give a number in [0, 1), --config.{name}=0.9"
     yield "optimizer.warmup", 0 < config.optimizer.warmup < 1, "give a share of the steps in (0, 1)"
-    yield "optimizer.name", config.optimizer.name in OPTIMIZERS, f"choose one of {', '.join(OPTIMIZERS)}"
-    yield "model.dtype", config.model.dtype in DTYPES, f"choose one of {', '.join(DTYPES)}"
+    choices = {"name": OPTIMIZERS, "schedule": SCHEDULES, "estimator": ESTIMATORS}
+    for name, names in choices.items():
+        yield f"optimizer.{name}", config.optimizer[name] in names, f"choose one of {', '.join(names)}"
+    for name in ("optimizer.rho", "optimizer.refresh_every"):
+        yield name, of(name) > 0, f"give a number above 0, --config.{name}={FIELDS_ADDED[name]}"
+    yield "model.dtype", config.model.dtype in models.DTYPES, f"choose one of {', '.join(models.DTYPES)}"
     weights = list(config.loss.to_dict().values())
     yield "loss", min(weights) >= 0 < max(weights), "give weights of 0 or more, not all of them 0"
     for name in ("data.patch", "evaluation.tile", "evaluation.overlap"):
@@ -179,7 +190,7 @@ def compare(config: ConfigDict, workdir: Path) -> None:
     Raises:
       InputError: naming the fields that differ.
     """
-    current, before = flatten(config), _read(workdir / "config.json")
+    current, before = flatten(config), FIELDS_ADDED | _read(workdir / "config.json")
     names = [name for name in sorted(current.keys() | before.keys()) if not name.startswith(MAY_CHANGE)]
     different = [name for name in names if current.get(name) != before.get(name)]
     if different:
@@ -197,7 +208,7 @@ def restore(workdir: Path, fields: ConfigDict) -> ConfigDict:
       InputError: if there is none, or it has fields that this version does not know.
     """
     path = workdir / "config.json"
-    values, known = _read(path), flatten(fields)
+    values, known = FIELDS_ADDED | _read(path), flatten(fields)
     unknown = [name for name in values if name not in known and not name.startswith("loss.")]
     missing = [name for name in known if name not in values]
     if missing:

@@ -54,15 +54,10 @@ def assemble(config: ConfigDict, samples: int, devices: Sequence[Any] | None = N
     settings = configuration.model_settings(config)
     build = lambda: models.build(settings, seed=config.seed, dtype=jnp.dtype(config.model.dtype))
     graphdef, shapes = nnx.split(nnx.eval_shape(build))
-    schedule = optim.one_cycle(steps, config.optimizer.lr_peak, config.optimizer.warmup)
-    optimizer = optim.build(
-        config.optimizer.name,
-        schedule,
-        beta1=config.optimizer.beta1,
-        beta2=config.optimizer.beta2,
-        weight_decay=config.optimizer.weight_decay,
-        clip_norm=config.optimizer.clip_norm,
-    )
+    chosen = config.optimizer
+    schedule = optim.SCHEDULES[chosen.schedule](steps, chosen.lr_peak, chosen.warmup)
+    options = optim.Options(**{field: chosen[field] for field in optim.Options._fields})
+    optimizer = optim.build(chosen.name, schedule, options, chosen.clip_norm)
     initial: Callable[[], TrainState] = lambda: state.create(nnx.to_pure_dict(nnx.state(build())), optimizer)
     abstract = jax.eval_shape(initial)
     sharding = mesh.state_sharding(abstract, over)
@@ -82,6 +77,7 @@ def assemble(config: ConfigDict, samples: int, devices: Sequence[Any] | None = N
             loss,
             optimizer,
             schedule,
+            estimator=chosen.estimator,
             seed=config.seed,
             ema=config.train.ema,
             devices=over,

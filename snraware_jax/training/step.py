@@ -13,6 +13,7 @@ from jax.sharding import Mesh, PartitionSpec
 from snraware_jax.metrics import gain_db
 from snraware_jax.models.channels import network_input, to_complex
 from snraware_jax.noise import NoiseSettings, Pair, make_pair, pairs, sample_key
+from snraware_jax.optim.sophia import gauss_newton_bartlett, hutchinson
 from snraware_jax.training.state import TrainState
 
 Batch = Mapping[str, Array]
@@ -61,29 +62,39 @@ def make_train_step(
     graphdef: nnx.GraphDef,
     noise: NoiseSettings,
     loss: Loss,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     schedule: optax.Schedule,
     *,
+    estimator: str,
     seed: int,
     ema: float,
     devices: Mesh,
     magnitude: bool = False,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
-    """The step: (state, batch) -> (next state, metrics). Gradients that are not finite leave parameters and optimiser as they were."""
+    """The step: (state, batch) -> (next state, metrics). Gradients that are not finite leave parameters and optimiser as they were.
+
+    `estimator` is Sophia's of the curvature, "gnb" or "hutchinson".
+    """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         noisy, target, g_map, _ = noisy_pairs(batch, noise, seed, devices, magnitude)
         # the branch masks of stochastic depth: a stream apart from the noise of any sample
         depth_key = jax.random.fold_in(jax.random.key(~seed & 0xFFFFFFFF), state.step)
 
-        def objective(params: Any) -> tuple[Array, tuple[dict[str, Array], Array]]:
-            output = to_complex(nnx.merge(graphdef, params)(network_input(noisy, g_map), depth_key))
-            total, terms = loss(output, target)
-            return total, (terms, output)
-
-        (total, (terms, output)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+        network = lambda params: nnx.merge(graphdef, params)(network_input(noisy, g_map), depth_key)
+        objective = lambda channels: loss(to_complex(channels), target)
+        channels, pull = jax.vjp(network, state.params)
+        (total, terms), of_channels = jax.value_and_grad(objective, has_aux=True)(channels)
+        (gradients,) = pull(of_channels)
         norm = optax.tree.norm(gradients)
-        updates, moments = optimizer.update(gradients, state.optimizer, state.params)
+
+        def curvature() -> Any:  # called by Sophia alone, in the steps that refresh its estimate
+            key = jax.random.fold_in(depth_key, 1)
+            if estimator == "gnb":
+                return gauss_newton_bartlett(pull, channels, key)
+            return hutchinson(jax.grad(lambda params: objective(network(params))[0]), state.params, key)
+
+        updates, moments = optimizer.update(gradients, state.optimizer, state.params, curvature=curvature)
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step)).astype(jnp.float32)
         average = jax.tree.map(lambda slow, new: decay * slow + (1 - decay) * new, state.ema, params)
@@ -97,7 +108,7 @@ def make_train_step(
             ema=keep(average, state.ema),
             skipped=jnp.where(usable, 0, state.skipped + 1),
         )
-        gain = jnp.mean(gain_db(noisy, output, target))
+        gain = jnp.mean(gain_db(noisy, to_complex(channels), target))
         rate = next_learning_rate(state.optimizer, schedule)
         figures = {"loss": total, **terms, "gain_db": gain, "gradient_norm": norm, "learning_rate": rate}
         return following, figures | {"skipped": following.skipped}
