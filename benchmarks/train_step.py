@@ -45,7 +45,7 @@ def part(config: str, name: str, batch_size: int, dtype: str, remat: bool, repea
 
     if name == "step":
         batch = mesh.global_batch(networks.batch(loaded, run.noise.g_margin), run.mesh)
-        program, arguments = run.train_step, (state, batch)
+        program, arguments = run.train_step, (state, batch, run.vgg())
     elif name == "gradient":
         program, arguments = jax.grad(lambda params, x: jnp.sum(network(params, x) ** 2), argnums=(0, 1)), (state.params, x)
     else:

@@ -70,10 +70,12 @@ def get_config(size: str = "paper") -> ConfigDict:
     config.model.remat = True
     config.model.dtype = "bfloat16"  # of the operands of products; all else is float32
 
-    config.loss = ConfigDict()  # weights; the paper adds a VGG perceptual term, which this version does not have yet
+    config.vgg_weights = ""  # torchvision's vgg16 file (.pth; or .safetensors, .npz); without it there is no perceptual loss
+    config.loss = ConfigDict()  # weights
     config.loss.charbonnier = 1.0
     config.loss.perpendicular = 1.0
     config.loss.gradient = 1.0
+    config.loss.perceptual = 1.0
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "sign_momentum"  # what the authors' Sophia comes to; or sophia, adamw, lion

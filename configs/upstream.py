@@ -1,4 +1,4 @@
-"""HRNet with CNNT cells on noise, augmentation and losses of the authors' public code, which also has a perceptual loss.
+"""HRNet with CNNT cells on noise, augmentation and losses of the authors' public code.
 
     python launch/train.py --config=configs/upstream.py --workdir=runs/upstream
     python launch/train.py --config=configs/upstream.py:quick                      # minutes on 2 CPU cores
@@ -19,5 +19,5 @@ def get_config(size: str = "paper") -> ConfigDict:
     config.data.augmentation = "upstream"
     config.noise.update(asdict(PRESETS["upstream"]))
     with config.unlocked():
-        config.loss = ConfigDict({"mse": 1.0, "perpendicular": 1.0, "charbonnier": 1.0, "gaussian3d": 1.0})
+        config.loss = ConfigDict({"mse": 1.0, "perpendicular": 1.0, "charbonnier": 1.0, "gaussian3d": 1.0, "perceptual": 1.0})
     return config

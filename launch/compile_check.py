@@ -65,9 +65,11 @@ def check(config: ConfigDict, topology: str, name: str) -> dict[str, Any]:
         name: jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=over_all)
         for name, one in abstract_batch(config.batch_size, config.data.patch, run.noise.g_margin).items()
     }
+    everywhere = mesh.replicated(run.mesh)
+    vgg = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=everywhere), run.vgg())
     steps = {
         "noise": (jax.jit(lambda batch: noisy_pairs(batch, run.noise, config.seed, run.mesh, run.magnitude)), (batch,)),
-        "train_step": (jax.jit(run.train_step, donate_argnums=0), (run.abstract_state, batch)),
+        "train_step": (jax.jit(run.train_step, donate_argnums=0), (run.abstract_state, batch, vgg)),
     }
     step, arguments = steps[name]
     started = time.perf_counter()

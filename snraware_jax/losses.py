@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from snraware_jax.perceptual import Weights, distance
+
 SMOOTHING = 1e-6  # added to squared magnitudes
 SCALES = ((0.25, 0.25), (0.5, 0.5), (1.0, 0.5))  # SD of Gaussians in pixels (H, W) and frames
 
@@ -126,25 +128,32 @@ LOSSES: Mapping[str, Loss] = {
     "ssim": ssim,
     "gaussian3d": gaussian3d,
 }
+NAMES = (*LOSSES, "perceptual")
 
 
-def weighted_sum(weights: Mapping[str, float]) -> Callable[[Array, Array], tuple[Array, dict[str, Array]]]:
-    """The loss sum_i w_i loss_i, as a function (output, target) -> (total, each loss by name without its weight).
+def perceptual(output: Array, target: Array, vgg: Weights) -> Array:
+    """Distance of |output|_s and |target|_s in the features of VGG-16 with these weights (`interop.vgg_weights.load`)."""
+    return distance(vgg, smooth_magnitude(output), smooth_magnitude(target))
 
-    A loss of weight 0 is not computed.
+
+def weighted_sum(weights: Mapping[str, float]) -> Callable[[Array, Array, Weights], tuple[Array, dict[str, Array]]]:
+    """The loss sum_i w_i loss_i, as a function (output, target, VGG's weights) -> (total, each loss by name without its weight).
+
+    A loss of weight 0 is not computed; VGG's weights are used by "perceptual" alone, and may be () without it.
 
     Raises:
-      ValueError: if a name is none of `LOSSES`, or all weights are 0.
+      ValueError: if a name is none of `NAMES`, or all weights are 0.
     """
-    unknown = [name for name in weights if name not in LOSSES]
+    unknown = [name for name in weights if name not in NAMES]
     if unknown:
-        raise ValueError(f"no loss is called {unknown[0]!r}: choose from {', '.join(LOSSES)}")
+        raise ValueError(f"no loss is called {unknown[0]!r}: choose from {', '.join(NAMES)}")
     used = {name: weight for name, weight in weights.items() if weight}
     if not used:
         raise ValueError(f"loss weights {dict(weights)} leave nothing to minimise: give one of them a weight")
 
-    def total(output: Array, target: Array) -> tuple[Array, dict[str, Array]]:
-        terms = {name: LOSSES[name](output, target) for name in used}
+    def total(output: Array, target: Array, vgg: Weights) -> tuple[Array, dict[str, Array]]:
+        of = lambda name: perceptual(output, target, vgg) if name == "perceptual" else LOSSES[name](output, target)
+        terms = {name: of(name) for name in used}
         weighted = jax.tree.map(lambda weight, term: weight * term, used, terms)
         return jnp.sum(jnp.stack(list(weighted.values()))), terms
 

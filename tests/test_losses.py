@@ -85,7 +85,7 @@ def test_gradient_of_a_ramp(frames, expected):
 
 def test_weighted_sum():
     output, target = complex_normal(0), complex_normal(1)
-    total, terms = losses.weighted_sum({"charbonnier": 2.0, "gradient": 0.5, "l1": 0.0})(output, target)
+    total, terms = losses.weighted_sum({"charbonnier": 2.0, "gradient": 0.5, "l1": 0.0})(output, target, ())
     assert set(terms) == {"charbonnier", "gradient"}
     np.testing.assert_allclose(terms["charbonnier"], losses.charbonnier(output, target))
     np.testing.assert_allclose(total, 2 * terms["charbonnier"] + 0.5 * terms["gradient"], rtol=1e-6)

@@ -24,6 +24,7 @@ from snraware_jax.models import ModelSettings
 from snraware_jax.noise import NoiseSettings
 from snraware_jax.optim import OPTIMIZERS, SCHEDULES
 from snraware_jax.optim.sophia import ESTIMATORS
+from snraware_jax.perceptual import SMALLEST
 
 # fields that a run may change when it is continued: how often and on what, never what is computed
 MAY_CHANGE = (
@@ -37,6 +38,8 @@ MAY_CHANGE = (
 )
 # fields that versions from before them worked without, with the values that do what those did
 FIELDS_ADDED = {
+    "vgg_weights": "",
+    "loss.perceptual": 1.0,  # off without the weights
     "optimizer.schedule": "one_cycle",
     "optimizer.rho": 0.05,
     "optimizer.estimator": "gnb",
@@ -54,6 +57,11 @@ def model_settings(config: ConfigDict) -> ModelSettings:
     """`config.model` and the patch size as settings."""
     fields = {name: value for name, value in config.model.items() if name != "dtype"}
     return ModelSettings(**fields, patch=config.data.patch)
+
+
+def loss_weights(config: ConfigDict) -> dict[str, float]:
+    """`config.loss`; the perceptual loss has no weight where no file of VGG's weights is named."""
+    return config.loss.to_dict() | ({} if config.vgg_weights else {"perceptual": 0.0})
 
 
 def validate(config: ConfigDict, devices: int) -> None:
@@ -127,8 +135,9 @@ def _rules(config: ConfigDict, devices: int) -> Iterator[tuple[str, bool, str]]:
     for name in ("optimizer.rho", "optimizer.refresh_every"):
         yield name, of(name) > 0, f"give a number above 0, --config.{name}={FIELDS_ADDED[name]}"
     yield "model.dtype", config.model.dtype in models.DTYPES, f"choose one of {', '.join(models.DTYPES)}"
-    weights = list(config.loss.to_dict().values())
-    yield "loss", min(weights) >= 0 < max(weights), "give weights of 0 or more, not all of them 0"
+    weights = loss_weights(config)
+    yield "loss", min(weights.values()) >= 0 < max(weights.values()), "give weights of 0 or more, not all of them 0"
+    yield "vgg_weights", not config.vgg_weights or Path(config.vgg_weights).is_file(), "there is no such file"
     for name in ("data.patch", "evaluation.tile", "evaluation.overlap"):
         yield name, len(of(name)) == 3, f"give T, H, W, --config.{name}=16,64,64"
     subjects, peak_snr = config.data.simulation.subjects, config.evaluation.peak_snr
@@ -141,6 +150,8 @@ def _size_rules(config: ConfigDict) -> Iterator[tuple[str, bool, str]]:
     """The rules for T, H, W of patches and tiles."""
     patch, tile, overlap = config.data.patch, config.evaluation.tile, config.evaluation.overlap
     yield "data.patch", min(patch) > 0, "give sizes above 0"
+    if loss_weights(config).get("perceptual"):
+        yield "data.patch", min(patch[1:]) >= SMALLEST, f"the perceptual loss needs {SMALLEST} x {SMALLEST} pixels"
     yield "evaluation.tile", min(tile) >= 0, "give sizes above 0, or 0 for a whole axis"
     fits = all(shared == 0 or 0 < shared < size for size, shared in zip(tile, overlap, strict=True))
     yield "evaluation.overlap", fits, f"give each axis less overlap than its tile of {tile}"

@@ -47,12 +47,14 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
     best_gain = max((row["validation_gain_db"] for row in read_metrics(workdir / "metrics.jsonl")
                      if "validation_gain_db" in row and row["step"] <= step), default=-math.inf)  # fmt: skip
 
+    vgg = jax.device_put(run.vgg(), mesh.replicated(run.mesh))
+
     # ---- compile, once ----------------------------------------------------------------------------------------------------
     batches = _batches(config, run, training, step)
     batch = next(batches)
     started = time.perf_counter()
     places = jax.tree.map(lambda array: array.sharding, run.abstract_state)
-    train_step = jax.jit(run.train_step, donate_argnums=0, out_shardings=(places, None)).lower(state, batch).compile()
+    train_step = jax.jit(run.train_step, donate_argnums=0, out_shardings=(places, None)).lower(state, batch, vgg).compile()
     print(f"train: step compiled once in {time.perf_counter() - started:.1f} s", flush=True)
     validate = _validation(config, run, validation)
 
@@ -61,7 +63,7 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
     with closing(metrics), Progress(run.steps, "train", enabled=first, start=step) as progress:
         while step < run.steps:
             # ---- step -----------------------------------------------------------------------------------------------------
-            state, figures = train_step(state, batch)
+            state, figures = train_step(state, batch, vgg)
             step += 1
             pending.append((step, figures))
             if step < run.steps:

@@ -10,7 +10,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from snraware_jax import losses, models, optim
+from snraware_jax.interop import vgg_weights
 from snraware_jax.noise import NoiseSettings
+from snraware_jax.perceptual import Weights
 from snraware_jax.training import configuration, mesh, state, step
 from snraware_jax.training.state import TrainState
 
@@ -27,6 +29,7 @@ class Run(NamedTuple):
       abstract_state: shapes, dtypes and places (shardings) of the train state.
       initial_state: makes the state before the first step.
       train_step, evaluation_step: pure functions, not yet compiled.
+      vgg: reads the weights for the perceptual loss, the step's third argument; () without it.
       parameters: how many the network has.
     """
 
@@ -39,6 +42,7 @@ class Run(NamedTuple):
     initial_state: Callable[[], TrainState]
     train_step: Callable
     evaluation_step: Callable
+    vgg: Callable[[], Weights]
     parameters: int
 
 
@@ -62,7 +66,7 @@ def assemble(config: ConfigDict, samples: int, devices: Sequence[Any] | None = N
     abstract = jax.eval_shape(initial)
     sharding = mesh.state_sharding(abstract, over)
     noise = configuration.noise_settings(config)
-    loss = losses.weighted_sum(config.loss.to_dict())
+    loss = losses.weighted_sum(configuration.loss_weights(config))
     return Run(
         steps=steps,
         mesh=over,
@@ -84,5 +88,6 @@ def assemble(config: ConfigDict, samples: int, devices: Sequence[Any] | None = N
             magnitude=settings.magnitude,
         ),
         evaluation_step=step.make_evaluation_step(graphdef),
+        vgg=lambda: vgg_weights.load(config.vgg_weights) if configuration.loss_weights(config).get("perceptual") else (),
         parameters=sum(leaf.size for leaf in jax.tree.leaves(shapes)),
     )

@@ -14,10 +14,11 @@ from snraware_jax.metrics import gain_db
 from snraware_jax.models.channels import network_input, to_complex
 from snraware_jax.noise import NoiseSettings, Pair, make_pair, pairs, sample_key
 from snraware_jax.optim.sophia import gauss_newton_bartlett, hutchinson
+from snraware_jax.perceptual import Weights
 from snraware_jax.training.state import TrainState
 
 Batch = Mapping[str, Array]
-Loss = Callable[[Array, Array], tuple[Array, dict[str, Array]]]
+Loss = Callable[[Array, Array, Weights], tuple[Array, dict[str, Array]]]
 
 
 def abstract_batch(count: int, patch: tuple[int, int, int], g_margin: int, maps: int = 7) -> dict[str, jax.ShapeDtypeStruct]:
@@ -70,19 +71,20 @@ def make_train_step(
     ema: float,
     devices: Mesh,
     magnitude: bool = False,
-) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
-    """The step: (state, batch) -> (next state, metrics). Gradients that are not finite leave parameters and optimiser as they were.
+) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
+    """The step: (state, batch, VGG's weights or ()) -> (next state, metrics).
 
-    `estimator` is Sophia's of the curvature, "gnb" or "hutchinson".
+    Gradients that are not finite leave parameters and optimiser as they were. `estimator` is Sophia's of the curvature, "gnb" or
+    "hutchinson".
     """
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+    def train_step(state: TrainState, batch: Batch, vgg: Weights = ()) -> tuple[TrainState, dict[str, Array]]:
         noisy, target, g_map, _ = noisy_pairs(batch, noise, seed, devices, magnitude)
         # the branch masks of stochastic depth: a stream apart from the noise of any sample
         depth_key = jax.random.fold_in(jax.random.key(~seed & 0xFFFFFFFF), state.step)
 
         network = lambda params: nnx.merge(graphdef, params)(network_input(noisy, g_map), depth_key)
-        objective = lambda channels: loss(to_complex(channels), target)
+        objective = lambda channels: loss(to_complex(channels), target, vgg)
         channels, pull = jax.vjp(network, state.params)
         (total, terms), of_channels = jax.value_and_grad(objective, has_aux=True)(channels)
         (gradients,) = pull(of_channels)
