@@ -50,4 +50,7 @@ def simulator_settings(config: ConfigDict) -> "simulator.Settings":
     from data_pipeline import simulator
 
     fields = {name: value for name, value in config.data.simulation.items() if name not in ("seed", "subjects", "raw")}
-    return simulator.Settings(**fields)
+    settings = simulator.Settings(**fields)
+    if not config.data.simulation.raw:
+        simulator.check_training(settings)
+    return settings

@@ -6,7 +6,7 @@ belongs to one view or slice of it from streams of its own.
 
 from data_pipeline.simulator.acquisition import Acquired, acquire, from_magnitude
 from data_pipeline.simulator.protocols import TABLE_1
-from data_pipeline.simulator.simulation import Simulated, TrainingSample, simulate, study, training_sample
+from data_pipeline.simulator.simulation import Simulated, TrainingSample, check_training, simulate, study, training_sample
 from data_pipeline.simulator.subject import Settings
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Simulated",
     "TrainingSample",
     "acquire",
+    "check_training",
     "from_magnitude",
     "simulate",
     "study",

@@ -105,13 +105,9 @@ def training_sample(seed: int, subject: int, settings: Settings, view: int = 0) 
     """Makes the clean series and the g-maps of one view of a heart without its raw scan.
 
     Raises:
-      InputError: for another kind of object, or too few calibration lines for the g-maps.
+      InputError: as `check_training`.
     """
-    if settings.kind not in HEARTS:
-        raise InputError(f"kind is {settings.kind!r}: training samples are of hearts, choose one of {', '.join(HEARTS)}")
-    least = 3 * max(grappa.ACCELERATIONS) + 1
-    if settings.calibration_lines < least:
-        raise InputError(f"calibration_lines is {settings.calibration_lines}: g-maps to R = 8 need {least} or more")
+    check_training(settings)
     of_view = lambda name: stream(seed, subject, name, view * MOST_SLICES)
     card, drawn, plane = heart_picture(seed, subject, settings, view, 0)
     maps = body_maps(card, plane, settings, stream(seed, subject, "coils"))
@@ -120,6 +116,19 @@ def training_sample(seed: int, subject: int, settings: Settings, view: int = 0) 
     image = made.image * object_phase.turn(moving)
     card |= {"seed": seed, "subject": subject, "view": view, "signal_snr": made.signal_snr, "settings": asdict(settings)}
     return TrainingSample(image, made.g_maps, card)
+
+
+def check_training(settings: Settings) -> None:
+    """What training samples ask of settings.
+
+    Raises:
+      InputError: for another kind of object, or too few calibration lines for the g-maps.
+    """
+    if settings.kind not in HEARTS:
+        raise InputError(f"kind is {settings.kind!r}: training samples are of hearts, choose one of {', '.join(HEARTS)}")
+    least = 3 * max(grappa.ACCELERATIONS) + 1
+    if settings.calibration_lines < least:
+        raise InputError(f"calibration_lines is {settings.calibration_lines}: g-maps to R = 8 need {least} or more")
 
 
 def heart_scene(seed: int, subject: int, settings: Settings, view: int, number: int) -> Scene:

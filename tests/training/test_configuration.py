@@ -5,7 +5,7 @@ import json
 import pytest
 
 from configs import ablation, base, hrnet_cnnt, laptop, upstream
-from launch import program
+from launch import program, training
 from snraware_jax.errors import InputError
 from snraware_jax.training import configuration
 
@@ -63,6 +63,11 @@ def test_impossible_values_are_refused(fields, message):
     with pytest.raises(InputError) as error:
         configuration.validate(changed(**fields), devices=8)
     assert message in str(error.value)
+
+
+def test_settings_of_the_simulator_are_refused_before_anything_is_written():
+    with pytest.raises(InputError, match="calibration_lines is 16: g-maps to R = 8 need 25 or more"):
+        training.simulator_settings(changed(data__simulation__calibration_lines=16))
 
 
 @pytest.mark.parametrize(
