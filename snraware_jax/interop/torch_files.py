@@ -1,6 +1,9 @@
 """Tensors from files of PyTorch, without PyTorch, and without running anything that a file says.
 
 `torch.save` and TorchScript write zip archives: `data.pkl` says what there is, and refers to storages, `data/0`, `data/1`, ...
+Before PyTorch 1.6 it was one file: a magic number, two pickles about the machine, that of what there is, the storages' keys, and
+each storage behind the count of its numbers.
+
 A pickle can name any function to be called; here it gets tensors, dictionaries and inert objects only.
 """
 
@@ -8,7 +11,8 @@ import io
 import math
 import pickle
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +46,7 @@ SAFETENSORS = {
     "U8": "uint8",
     "BOOL": "bool",
 }
+MAGIC = 0x1950A86A20F9469CFC6C  # of files from before PyTorch 1.6
 # what unpickling damaged data raises, as found by damaging some
 BROKEN_PICKLE = (pickle.UnpicklingError, KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, OSError)
 
@@ -53,24 +58,54 @@ def read(path: Path) -> dict[str, np.ndarray]:
       path: .pt or .pth of `torch.save`, .pts of TorchScript, or .safetensors.
 
     Raises:
-      InputError: if the file is missing, broken, or in a format from before PyTorch 1.6.
+      InputError: if the file is missing or broken.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    if not zipfile.is_zipfile(path):
-        raise InputError(
-            f"{path}: not a checkpoint of PyTorch 1.6 or later; load it there once and save it again with torch.save"
-        )
     try:
-        with zipfile.ZipFile(path) as archive:
-            found = dict(_tensors(_Unpickler(archive).load()))
+        found = dict(_tensors(_read_archive(path) if zipfile.is_zipfile(path) else _read_old(path.read_bytes())))
     except (*archives.BROKEN, *BROKEN_PICKLE) as error:
         raise InputError(f"{path}: a broken checkpoint ({type(error).__name__}: {error})") from error
     if not found:
         raise InputError(f"{path}: no tensors in it; give the state dict of a network")
     return found
+
+
+def _read_archive(path: Path) -> object:
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
+        if not names:
+            raise ValueError("no data.pkl, which says what is in it")
+        root = names[0].removesuffix("data.pkl")
+
+        def part(name: str) -> bytes:
+            entry = archive.getinfo(root + name)
+            if entry.compress_type != zipfile.ZIP_STORED:  # what would grow when it is read is no checkpoint
+                raise ValueError(f"{name} is compressed, which PyTorch does not do")
+            return archive.read(entry)
+
+        storage = cache(lambda kind, key: np.frombuffer(part(f"data/{key}"), _dtype(DTYPES[kind])))
+        return _Unpickler(io.BytesIO(part("data.pkl")), storage).load()
+
+
+def _read_old(content: bytes) -> object:
+    stream, kinds = io.BytesIO(content), {}
+    empty = np.zeros(0, np.float32)
+    load = lambda storage: _Unpickler(stream, storage).load()
+    if load(lambda *_: empty) != MAGIC:
+        raise ValueError("it does not begin as one does")
+    _, machine, begin = load(lambda *_: empty), load(lambda *_: empty), stream.tell()
+    if not machine["little_endian"]:
+        raise ValueError("its numbers are big-endian")
+    _Unpickler(stream, lambda kind, key: kinds.setdefault(key, kind), rebuild=False).load()  # which storages there are
+    storages = {}
+    for key in load(lambda *_: empty):
+        dtype, count = _dtype(DTYPES[kinds[key]]), int.from_bytes(stream.read(8), "little")
+        storages[key] = np.frombuffer(stream.read(count * dtype.itemsize), dtype, count)
+    stream.seek(begin)
+    return load(lambda _, key: storages[key])
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -122,29 +157,25 @@ class _Dictionary(dict):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads the pickle of an archive; every name in it stands for one of a few harmless things."""
+    """Reads one pickle; every name in it stands for one of a few harmless things.
 
-    def __init__(self, archive: zipfile.ZipFile):
-        names = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
-        if not names:
-            raise ValueError("no data.pkl, which says what is in it")
-        self.archive, self.root = archive, names[0].removesuffix("data.pkl")
-        self.storages: dict[str, np.ndarray] = {}
-        super().__init__(io.BytesIO(self._part("data.pkl")))
+    Args:
+      stream: at its beginning.
+      storage: gives the numbers of a storage by its kind and key.
+      rebuild: whether tensors are made; if not, they are None.
+    """
 
-    def _part(self, name: str) -> bytes:
-        entry = self.archive.getinfo(self.root + name)
-        if entry.compress_type != zipfile.ZIP_STORED:  # what would grow when it is read is no checkpoint
-            raise ValueError(f"{name} is compressed, which PyTorch does not do")
-        return self.archive.read(entry)
+    def __init__(self, stream: io.BytesIO, storage: Callable[[str, str], Any], rebuild: bool = True):
+        super().__init__(stream)
+        self.storage, self.rebuild = storage, rebuild
 
     def find_class(self, module: str, name: str) -> Any:
         # functions are made anew each time, because a pickle may write attributes on what it is given
         match module, name:
             case "collections", "OrderedDict":
                 return _Dictionary
-            case "torch._utils", "_rebuild_tensor_v2":
-                return lambda *described: _strided(*described)
+            case "torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor":
+                return (lambda *described: _strided(*described)) if self.rebuild else _Inert
             case ("torch._utils", "_rebuild_parameter") | ("torch.jit._pickle", _):  # TorchScript tags lists with their types
                 return lambda value, *_: value
             case (("torch" | "torch.storage"), _) if name in DTYPES:
@@ -152,12 +183,8 @@ class _Unpickler(pickle.Unpickler):
         return _Inert
 
     def persistent_load(self, pid: Any) -> np.ndarray | None:
-        _, storage, key, *_ = pid
-        if not isinstance(storage, str):
-            return None  # of a dtype that networks do not have
-        if key not in self.storages:
-            self.storages[key] = np.frombuffer(self._part(f"data/{key}"), _dtype(DTYPES[storage]))
-        return self.storages[key]
+        _, kind, key, *_ = pid
+        return self.storage(kind, key) if isinstance(kind, str) else None  # of a dtype that networks do not have
 
 
 def _strided(

@@ -22,7 +22,8 @@ def expected():
 
 
 @pytest.mark.parametrize(
-    ("name", "prefix"), [("tiny.pt", ""), ("tiny.pts", ""), ("tiny.safetensors", ""), ("tiny.ckpt.pth", "state_dict.model.")]
+    ("name", "prefix"),
+    [("tiny.pt", ""), ("tiny.pts", ""), ("tiny.safetensors", ""), ("legacy.pt", ""), ("tiny.ckpt.pth", "state_dict.model.")],
 )
 def test_every_format_gives_the_same_tensors(name, prefix, expected):
     found = torch_files.read(DATA / name)
@@ -105,13 +106,13 @@ def test_what_would_grow_without_limit_is_refused(tmp_path):
         torch_files._strided(storage, 0, (2**21, 2**21), (0, 0))
 
 
-def test_broken_and_old_files_are_refused(tmp_path):
+def test_broken_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         torch_files.read(tmp_path / "nothing.pt")
-    with pytest.raises(InputError, match="save it again"):
-        torch_files.read(DATA / "legacy.pt")
-    whole = (DATA / "tiny.pt").read_bytes()
-    for name, content in (("cut.pt", whole[: len(whole) // 2]), ("text.pt", b"hello"), ("cut.safetensors", b"\x10" * 50)):
+    whole, old = (DATA / "tiny.pt").read_bytes(), (DATA / "legacy.pt").read_bytes()
+    contents = {"cut.pt": whole[: len(whole) // 2], "text.pt": b"hello", "empty.pt": b"", "cut.safetensors": b"\x10" * 50}
+    contents |= {f"old{at}.pt": old[:at] for at in (10, 20, 150, len(old) // 2, len(old) - 1)}
+    for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError):
             torch_files.read(tmp_path / name)
@@ -123,9 +124,10 @@ def test_broken_and_old_files_are_refused(tmp_path):
         torch_files.read(tmp_path / "other.pt")
 
 
-def test_every_damaged_byte_is_refused_or_harmless(tmp_path):
+@pytest.mark.parametrize("name", ["tiny.pt", "legacy.pt"])
+def test_every_damaged_byte_is_refused_or_harmless(name, tmp_path):
     """200 files with one flipped byte: tensors, or a message, never another exception."""
-    whole = bytearray((DATA / "tiny.pt").read_bytes())
+    whole = bytearray((DATA / name).read_bytes())
     rng = np.random.default_rng(0)
     refused = 0
     for at in rng.integers(0, len(whole), 200):
