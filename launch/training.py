@@ -36,7 +36,7 @@ def train(config: ConfigDict, workdir: Path, folder: Path) -> None:
         f"{'x'.join(map(str, config.data.patch))} on {jax.device_count()} {jax.default_backend()} device(s); workdir {workdir}",
         flush=True,
     )
-    if config.loss.perceptual and not config.vgg_weights:
+    if config.loss.get("perceptual") and not config.vgg_weights:
         print("train: no --config.vgg_weights (torchvision's vgg16 file), so the perceptual loss is off", flush=True)
     loop.train(config, run, training, validation, workdir)
 

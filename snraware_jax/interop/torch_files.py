@@ -162,7 +162,7 @@ class _Unpickler(pickle.Unpickler):
     Args:
       stream: at its beginning.
       storage: gives the numbers of a storage by its kind and key.
-      rebuild: whether tensors are made; if not, they are None.
+      rebuild: whether tensors are made; if not, inert objects stand for them.
     """
 
     def __init__(self, stream: io.BytesIO, storage: Callable[[str, str], Any], rebuild: bool = True):

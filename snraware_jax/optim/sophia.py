@@ -3,7 +3,7 @@
     m = beta1 m + (1 - beta1) g,   h = beta2 h + (1 - beta2) h' (every k-th step),   update = clip(m / max(rho h, epsilon), 1)
 
 Neither average is corrected for its start at 0, as in the paper. `optax.contrib.sophia` is not equal: it corrects m, and refreshes h
-behind the update, so that its first step, and all steps of a part that was flat, go by the Hessian of k steps before.
+behind the update, so that its first step has no h, and every step that refreshes goes by the estimate of k steps before.
 
 Source: Liu et al., ICLR 2024, algorithm 3; estimators of section 2.3.
 """
