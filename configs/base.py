@@ -97,6 +97,10 @@ def get_config(size: str = "paper") -> ConfigDict:
     config.train.log_every = 50  # steps, likewise below
     config.train.evaluate_every = 1000
     config.train.checkpoint_every = 1000
+    config.train.checkpoint_minutes = 5.0  # and when this long has passed since the last
+    config.train.accumulate = 1  # parts of a batch whose gradients are computed one after another, for less memory
+    config.train.stuck_minutes = 15.0  # that a step, a batch, a save or an evaluation may last before the process ends itself
+    config.train.heartbeat_seconds = 60.0  # of silence after which one of several processes counts as lost
 
     config.evaluation = ConfigDict()
     config.evaluation.peak_snr = (4.0, 8.0, 16.0)  # noise levels of the fixed test set: max |clean| over sigma
@@ -107,6 +111,9 @@ def get_config(size: str = "paper") -> ConfigDict:
 
     config.mesh = ConfigDict()
     config.mesh.fsdp = 1  # devices over which parameters are split; the rest of them share the batch
+
+    config.profile = ConfigDict()
+    config.profile.steps = ""  # "10:13": what these steps do in detail, in WORKDIR/profile
 
     if size == "quick":
         quick(config)

@@ -11,9 +11,8 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from snraware_jax.errors import InputError, describe
+from snraware_jax.errors import BAD_INPUT, INTERRUPTED, InputError, Stopped, describe
 
-BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # LAPACK's threads spin where XLA's are at work (docs/decisions.md, 20)
 
 
@@ -28,6 +27,9 @@ def run(main: Callable[[], int | None]) -> None:
             return main()
         except (InputError, OSError) as error:
             return _refuse(describe(error))
+        except Stopped as stopped:
+            _refuse(str(stopped))
+            return stopped.code
         except KeyboardInterrupt:
             _refuse("interrupted; a training goes on from its newest checkpoint when the same command is given again")
             return INTERRUPTED

@@ -7,12 +7,14 @@ Without --config.data.path it simulates its data into WORKDIR/data. Killed and s
 its newest checkpoint and makes the same numbers. At the end it evaluates the best parameters on the test split.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from launch import program
+from snraware_jax.errors import describe
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "FILE.py or FILE.py:quick; --config.FIELD=value changes a field")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of this run [runs/CONFIG]")
@@ -22,31 +24,49 @@ def main() -> None:
     from data_pipeline import heap
 
     heap.one_heap_of_huge_pages()  # before the threads of jax; a step on a CPU takes some three quarters of the time
+    from snraware_jax.errors import InputError
+    from snraware_jax.training import processes
+
+    if CONFIG.value is None:
+        raise InputError("which configuration? --config=configs/hrnet_cnnt.py:quick, for example")
+    processes.join(CONFIG.value.train.heartbeat_seconds)
+    try:
+        run(CONFIG.value, Path(WORKDIR.value or default_workdir(program.config_text())))
+    except (InputError, OSError) as error:
+        processes.tell(describe(error))
+        raise
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Checks, simulates where there are no data, trains and evaluates: in every process, what is done once in process 0."""
     import jax
 
     from data_pipeline.records import SPLITS
     from data_pipeline.sources import open_source
     from launch import evaluation, training
-    from snraware_jax.errors import InputError
-    from snraware_jax.training import configuration
+    from snraware_jax.training import configuration, processes
 
-    if CONFIG.value is None:
-        raise InputError("which configuration? --config=configs/hrnet_cnnt.py:quick, for example")
-    config = CONFIG.value
     configuration.validate(config, jax.device_count())
-    workdir = Path(WORKDIR.value or default_workdir(program.config_text()))
     # looked at before the workdir is made: bad input leaves no trace
     folder = Path(config.data.path or workdir / "data")
     training.simulator_settings(config)
     if config.data.path:
         for split in SPLITS:
             open_source(folder, split)
-    configuration.keep(config, workdir)
-    with configuration.lock(workdir):
-        if not config.data.path:
-            training.simulate(config, folder)
+
+    with ExitStack() as held:
+
+        def prepare() -> None:
+            configuration.keep(config, workdir)
+            held.enter_context(configuration.lock(workdir))
+            if not config.data.path:
+                training.simulate(config, folder)
+
+        processes.first_for_all("prepare", prepare)
         training.train(config, workdir, folder)
-        evaluation.evaluate(config, workdir, folder, "test", workdir / "evaluation")
+        processes.first_for_all(
+            "evaluate", lambda: evaluation.evaluate(config, workdir, folder, "test", workdir / "evaluation")
+        )
 
 
 def default_workdir(config_file: str) -> str:

@@ -25,19 +25,22 @@ def train(config: ConfigDict, workdir: Path, folder: Path) -> None:
     import jax
 
     from data_pipeline.sources import open_source
-    from snraware_jax.training import loop
+    from snraware_jax.training import loop, processes
     from snraware_jax.training.run import assemble
 
     program.keep_compiled_programs(workdir / "compilation_cache")
     training, validation = open_source(folder, "train"), open_source(folder, "validation")
     run = assemble(config, len(training))
-    print(
+    say = print if jax.process_index() == 0 else lambda *_, **__: None
+    devices = f"{jax.device_count()} {jax.default_backend()} device(s)"
+    devices += "" if processes.alone() else f" of {jax.process_count()} processes"
+    say(
         f"train: {run.parameters:,} parameters, {len(training)} series, {run.steps} steps of {config.batch_size} patches "
-        f"{'x'.join(map(str, config.data.patch))} on {jax.device_count()} {jax.default_backend()} device(s); workdir {workdir}",
+        f"{'x'.join(map(str, config.data.patch))} on {devices}; workdir {workdir}",
         flush=True,
     )
     if config.loss.get("perceptual") and not config.vgg_weights:
-        print("train: no --config.vgg_weights (torchvision's vgg16 file), so the perceptual loss is off", flush=True)
+        say("train: no --config.vgg_weights (torchvision's vgg16 file), so the perceptual loss is off", flush=True)
     loop.train(config, run, training, validation, workdir)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 from ml_collections import ConfigDict
 
 from snraware_jax.inference.denoiser import Denoiser, make_denoiser
@@ -24,7 +25,9 @@ def restore(config: ConfigDict, workdir: Path) -> Best:
     Raises:
       InputError: if there are no usable parameters.
     """
-    run = assemble(config, 1)
-    step, params, _ = checkpoint.restore(workdir / "best", run.abstract_state.ema)
+    config = config.copy_and_resolve_references()
+    config.mesh.fsdp = 1
+    run = assemble(config, 1, jax.local_devices()[:1])
+    step, params, _ = checkpoint.restore(workdir / "best", run.abstract_state.ema, together=False)
     denoise = make_denoiser(run.graphdef, params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
     return Best(run, step, denoise)

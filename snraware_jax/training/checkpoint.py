@@ -1,22 +1,62 @@
 """Checkpoints: written by Orbax, sealed with a digest of every file, and believed only if the digests agree.
 
 A folder CHECKPOINTS/00000150 exists only complete: it is written under another name and renamed when sealed.
-Orbax alone would restore flipped bits silently (design, decision 14).
+Orbax alone would restore flipped bits silently (design, decision 14). All processes of a run save and restore together, into a folder
+that all of them see.
 """
 
 import hashlib
 import json
 import os
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from snraware_jax.errors import InputError
 from snraware_jax.formats.atomic import flush
+from snraware_jax.training import processes
 
 SEAL = "digests.json"
+BARRIER_SECONDS = 600  # that processes wait for one another in a save
+
+
+class Saves(AbstractContextManager):
+    """Saves beside the training, one after another; `start` returns as soon as the arrays are copied on their devices.
+
+    A save that fails ends nothing: its message comes with the next look, and the checkpoint before it stays.
+    """
+
+    def __init__(self) -> None:
+        # one thread: every process saves in the same order, so that barriers meet
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="save")
+        self._going_on: list[tuple[Path, int, Future]] = []
+        # the next step donates the arrays that it is given, and on a CPU Orbax would see them change
+        self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
+
+    def start(self, folder: Path, step: int, state: Any, *, keep: int = 2) -> None:
+        """Saves a copy of `state` as `save` does, later."""
+        copied = self._copy(state)
+        self._going_on.append((folder, step, self._thread.submit(save, folder, step, copied, keep=keep)))
+
+    def failures(self, *, wait: bool = False) -> list[str]:
+        """A line for every save that has failed since the last look; `wait` for those that are going on."""
+        looked_at = [entry for entry in self._going_on if wait or entry[2].done()]
+        self._going_on = [entry for entry in self._going_on if entry not in looked_at]
+        return [
+            f"step {step} was not saved in {folder} ({error}); the checkpoint before it is whole"
+            for folder, step, save in looked_at
+            if (error := save.exception()) is not None
+        ]
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._thread.shutdown(wait=True)
 
 
 def save(folder: Path, step: int, state: Any, *, keep: int = 2) -> Path:
@@ -32,21 +72,24 @@ def save(folder: Path, step: int, state: Any, *, keep: int = 2) -> Path:
     """
     final = folder.resolve() / f"{step:08d}"
     unfinished = final.with_name(f".{final.name}.unfinished")
-    later = [final.with_name(f"{other:08d}") for other in steps(folder) if other >= step]
-    for old in (unfinished, *later):
-        shutil.rmtree(old, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(unfinished / "state", state)
+    first = jax.process_index() == 0
+    if first:
+        later = [final.with_name(f"{other:08d}") for other in steps(folder) if other >= step]
+        for old in (*final.parent.glob(".*.unfinished"), *later):
+            shutil.rmtree(old, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+    with _checkpointer(set(range(jax.process_count()))) as checkpointer:
+        checkpointer.save(unfinished / "state", state)  # begins and ends with a barrier of all processes
         checkpointer.wait_until_finished()
-    (unfinished / SEAL).write_text(json.dumps(digests(unfinished), indent=1))
-    # to disk before the rename says that it is there
-    for path in (*unfinished.rglob("*"), unfinished):
-        flush(path)
-    os.replace(unfinished, final)
-    flush(final.parent)
-    for old in steps(folder)[:-keep]:
-        shutil.rmtree(folder / f"{old:08d}")
+    if first:
+        (unfinished / SEAL).write_text(json.dumps(digests(unfinished), indent=1))
+        # to disk before the rename says that it is there
+        for path in (*unfinished.rglob("*"), unfinished):
+            flush(path)
+        os.replace(unfinished, final)
+        flush(final.parent)
+        for old in steps(folder)[:-keep]:
+            shutil.rmtree(folder / f"{old:08d}")
     return final
 
 
@@ -55,12 +98,14 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdecimal())
 
 
-def restore(folder: Path, like: Any) -> tuple[int, Any, list[str]]:
+def restore(folder: Path, like: Any, *, together: bool = True) -> tuple[int, Any, list[str]]:
     """The newest checkpoint whose files are as they were written.
 
     Args:
       folder: of all checkpoints of a run.
-      like: abstract arrays (`jax.ShapeDtypeStruct` with a sharding) of the state; nothing is initialised first.
+      like: abstract arrays (`jax.ShapeDtypeStruct` with a sharding) of the state; nothing is initialised first. The devices may be
+        others than those that saved it.
+      together: by all processes, of the checkpoint that process 0 chooses; or by this one, for itself.
 
     Returns:
       its step, the state, and a line for every newer checkpoint that was passed over.
@@ -68,16 +113,32 @@ def restore(folder: Path, like: Any) -> tuple[int, Any, list[str]]:
     Raises:
       InputError: if the folder has no usable checkpoint.
     """
-    passed_over = []
+    passed_over: list[str] = []
+    if not together:
+        step = _newest_usable(folder, passed_over)
+    else:
+        step = processes.of_first(_newest_usable(folder, passed_over) if jax.process_index() == 0 else 0)
+    with _checkpointer(set(range(jax.process_count())) if together else {jax.process_index()}) as checkpointer:
+        return step, checkpointer.restore(folder.resolve() / f"{step:08d}" / "state", like), passed_over
+
+
+def _newest_usable(folder: Path, passed_over: list[str]) -> int:
     for step in reversed(steps(folder)):
         path = folder.resolve() / f"{step:08d}"
         damage = damaged(path)
         if damage is None:
-            with ocp.StandardCheckpointer() as checkpointer:
-                return step, checkpointer.restore(path / "state", like), passed_over
+            return step
         passed_over.append(f"checkpoint {path}: {damage}; falling back to the one before it")
     reasons = "; ".join(passed_over) or "it has none"
     raise InputError(f"{folder}: no usable checkpoint ({reasons}); train again in another --workdir")
+
+
+def _checkpointer(members: set[int]) -> ocp.StandardCheckpointer:
+    # with processes named, Orbax meets at barriers of the coordinator; otherwise in programs on the devices, which would get
+    # between those of the training
+    among = ocp.options.MultiprocessingOptions(primary_host=min(members), active_processes=members)
+    waiting = ocp.options.AsyncOptions(timeout_secs=BARRIER_SECONDS)
+    return ocp.StandardCheckpointer(multiprocessing_options=among, async_options=waiting)
 
 
 def damaged(path: Path) -> str | None:
@@ -94,4 +155,9 @@ def damaged(path: Path) -> str | None:
 def digests(path: Path) -> dict[str, str]:
     """SHA-256 of every file below `path` except the seal itself."""
     files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != SEAL)
-    return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {str(file.relative_to(path)): _digest(file) for file in files}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -25,6 +25,7 @@ from snraware_jax.noise import NoiseSettings
 from snraware_jax.optim import OPTIMIZERS, SCHEDULES
 from snraware_jax.optim.sophia import ESTIMATORS
 from snraware_jax.perceptual import SMALLEST
+from snraware_jax.training import profile
 
 # fields that a run may change when it is continued: how often and on what, never what is computed
 MAY_CHANGE = (
@@ -33,8 +34,12 @@ MAY_CHANGE = (
     "train.log_every",
     "train.evaluate_every",
     "train.checkpoint_every",
+    "train.checkpoint_minutes",
+    "train.stuck_minutes",
+    "train.heartbeat_seconds",
     "evaluation.",
     "mesh.",
+    "profile.",
 )
 # fields that versions from before them worked without, with the values that do what those did
 FIELDS_ADDED = {
@@ -44,6 +49,11 @@ FIELDS_ADDED = {
     "optimizer.rho": 0.05,
     "optimizer.estimator": "gnb",
     "optimizer.refresh_every": 10,
+    "train.checkpoint_minutes": 5.0,
+    "train.accumulate": 1,
+    "train.stuck_minutes": 15.0,
+    "train.heartbeat_seconds": 60.0,
+    "profile.steps": "",
 }
 VERSIONED = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "snraware-jax")
 
@@ -113,11 +123,19 @@ def _rules(config: ConfigDict, devices: int) -> Iterator[tuple[str, bool, str]]:
     yield "data.augmentation", config.data.augmentation in PRESETS, f"choose one of {', '.join(PRESETS)}"
     for name in ("train.log_every", "train.evaluate_every", "train.checkpoint_every"):
         yield name, of(name) > 0, f"give a number of steps above 0, --config.{name}=100"
-    multiple = -(-config.batch_size // devices) * devices
+    for name in ("train.checkpoint_minutes", "train.stuck_minutes", "train.heartbeat_seconds"):
+        yield name, of(name) > 0, f"give a number above 0, --config.{name}={FIELDS_ADDED[name]}"
+    yield "train.accumulate", config.train.accumulate > 0, "give a number of parts, 1 for the whole batch at once"
+    yield "profile.steps", *_fits_profile(config.profile.steps)
+    parts = devices * config.train.accumulate
+    multiple = -(-config.batch_size // parts) * parts
+    of_devices = (
+        f"{devices} devices" if config.train.accumulate == 1 else f"{devices} devices x {config.train.accumulate} parts"
+    )
     yield (
         "batch_size",
-        config.batch_size % devices == 0,
-        f"it does not divide over {devices} devices, --config.batch_size={multiple}",
+        config.batch_size % parts == 0,
+        f"it does not divide over {of_devices}, --config.batch_size={multiple}",
     )
     yield "mesh.fsdp", devices % config.mesh.fsdp == 0, f"it does not divide {devices} devices, --config.mesh.fsdp=1"
     for name in ("seed", "data.simulation.seed"):
@@ -144,6 +162,14 @@ def _rules(config: ConfigDict, devices: int) -> Iterator[tuple[str, bool, str]]:
     yield "data.simulation.subjects", len(subjects) == 3 and min(subjects) > 0, "give train, validation, test, each above 0"
     yield "evaluation.peak_snr", len(peak_snr) > 0 and min(peak_snr) > 0, "give one or more levels above 0"
     yield from _size_rules(config)
+
+
+def _fits_profile(text: str) -> tuple[bool, str]:
+    try:
+        profile.window(text)
+    except ValueError as error:
+        return False, str(error)
+    return True, ""
 
 
 def _size_rules(config: ConfigDict) -> Iterator[tuple[str, bool, str]]:

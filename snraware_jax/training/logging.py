@@ -1,13 +1,34 @@
-"""Figures of a run: one JSON line a step in WORKDIR/metrics.jsonl, and the same for TensorBoard."""
+"""Figures of a run, for programs and for TensorBoard: of steps in WORKDIR/metrics.jsonl, of its time in WORKDIR/timing.jsonl.
+
+metrics.jsonl depends on what is computed alone: a run that was killed and went on has the same rows as one that was not.
+"""
 
 import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 from tensorboardX import SummaryWriter
 
 from snraware_jax.errors import InputError
 from snraware_jax.formats.atomic import replacing
+from snraware_jax.training.clock import Clock, productive
+
+# dense bfloat16 TFLOP/s of a chip by its maker's data sheet, for the share of it that a training uses (MFU)
+PEAK_TFLOPS = {
+    "TPU v4": 275.0,
+    "TPU v5 lite": 197.0,
+    "TPU v5": 459.0,
+    "TPU v6 lite": 918.0,
+    "NVIDIA A100": 312.0,
+    "NVIDIA H100": 989.0,
+    "NVIDIA H200": 989.0,
+}
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -32,25 +53,104 @@ class MetricsWriter:
 
     def __init__(self, workdir: Path, step: int) -> None:
         self.path = workdir / "metrics.jsonl"
+        self._timing = (workdir / "timing.jsonl").open("a")
+        self._open(step)
+
+    def _open(self, step: int) -> None:
         kept = [row for row in read_metrics(self.path) if row["step"] <= step]
         with replacing(self.path) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
         self._file = self.path.open("a")
-        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+        self._board = SummaryWriter(str(self.path.with_name("tensorboard")), purge_step=step + 1)
+
+    def go_back(self, step: int) -> None:
+        """Drops the rows after `step`."""
+        self._file.close()
+        self._board.close()
+        self._open(step)
 
     def write(self, row: dict[str, Any]) -> None:
         """One row; it must have `step`."""
-        self._file.write(json.dumps(row) + "\n")
+        self._append(self._file, row)
+
+    def write_timing(self, row: dict[str, Any]) -> None:
+        """One row of `Timing`."""
+        self._append(self._timing, row)
+
+    def _append(self, file: Any, row: dict[str, Any]) -> None:
+        file.write(json.dumps(row) + "\n")
         for name, value in row.items():
             if name != "step" and isinstance(value, (int, float)):
                 self._board.add_scalar(name, value, row["step"])
 
     def flush(self) -> None:
         """Makes what was written visible to other programs."""
-        self._file.flush()
-        self._board.flush()
+        for file in (self._file, self._timing, self._board):
+            file.flush()
 
     def close(self) -> None:
-        """Closes both files."""
-        self._file.close()
-        self._board.close()
+        """Closes all files."""
+        for file in (self._file, self._timing, self._board):
+            file.close()
+
+
+class Timing:
+    """How fast a run is, since the last row and since its first start.
+
+    Args:
+      rows: of timing.jsonl, written by earlier starts.
+      step: that this start goes on from.
+      images: in a step, over all devices.
+      flops: of a step's products, over all devices.
+      clock: of this start.
+    """
+
+    def __init__(self, rows: Sequence[dict[str, Any]], step: int, *, images: int, flops: float, clock: Clock) -> None:
+        self._clock, self._images, self._flops, self._from_step = clock, images, flops, step
+        self._start = 1 + max((row["start"] for row in rows), default=-1)
+        self._before = productive(rows, step)
+        started_ago = clock.total()
+        self._first_time = min((row["time"] - row["age"] for row in rows), default=time.time() - started_ago)
+        self._ends: list[float] = []
+        peak = next((tflops for kind, tflops in PEAK_TFLOPS.items() if jax.devices()[0].device_kind.startswith(kind)), None)
+        self._peak = None if peak is None else 1e12 * peak * jax.device_count()
+
+    def step_done(self) -> None:
+        """To be called at the end of every step."""
+        self._ends.append(self._clock.spent("step", "data"))  # not what lies between steps: evaluation, saves, logs
+
+    def row(self, step: int) -> dict[str, Any]:
+        """Figures of the steps since the last row, and of the run.
+
+        Of steps: seconds (median, 99th percentile), images and TFLOP of products a second, their share of the chips' peak (mfu).
+        Of the run: seconds of each phase since this start, goodput (share of the time since the first start that went into steps
+        which the run still has), peak memory in GB.
+        """
+        lengths = sorted(b - a for a, b in zip(self._ends, self._ends[1:], strict=False))
+        self._ends = self._ends[-1:]
+        seconds = {phase: round(spent, 3) for phase, spent in self._clock.seconds.items()}
+        age = time.time() - self._first_time
+        row: dict[str, Any] = {
+            "step": step,
+            "start": self._start,
+            "from_step": self._from_step,
+            "time": time.time(),
+            "age": age,
+        }
+        row |= {"seconds": seconds, "goodput": (self._before + seconds["step"]) / age, "memory_gb": memory_gb()}
+        if lengths:
+            rate = len(lengths) / sum(lengths)
+            row |= {"step_s": statistics.median(lengths), "step_p99_s": lengths[int(0.99 * (len(lengths) - 1))]}
+            row |= {"images_per_s": rate * self._images, "tflop_per_s": rate * self._flops / 1e12}
+            if self._peak is not None:
+                row["mfu"] = rate * self._flops / self._peak
+        return row
+
+
+def memory_gb() -> float:
+    """The most memory in use so far: of the first device where it is known, else of this process."""
+    statistics_ = jax.local_devices()[0].memory_stats()
+    if statistics_ is not None and "peak_bytes_in_use" in statistics_:
+        return statistics_["peak_bytes_in_use"] / 2**30
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

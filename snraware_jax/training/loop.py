@@ -1,103 +1,181 @@
-"""The training loop, top to bottom: restore, then evaluate -> save -> next batch -> step -> log, then evaluate and save."""
+"""The training loop, top to bottom: restore, compile, then next batch -> step -> log -> evaluate -> save."""
 
 import math
+import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
 from data_pipeline import loader, patches
 from data_pipeline.sources import Source
-from snraware_jax.errors import InputError
+from snraware_jax.errors import InputError, Stopped
 from snraware_jax.evaluation import pictures
 from snraware_jax.metrics import gain_db
 from snraware_jax.progress import Progress
-from snraware_jax.training import checkpoint, mesh
-from snraware_jax.training.logging import MetricsWriter, read_metrics
+from snraware_jax.training import checkpoint, mesh, processes
+from snraware_jax.training.clock import PHASES, Clock
+from snraware_jax.training.health import Watch
+from snraware_jax.training.logging import MetricsWriter, Timing, read_metrics
+from snraware_jax.training.profile import profiler
 from snraware_jax.training.run import Run
 from snraware_jax.training.state import TrainState
 from snraware_jax.training.step import noisy_pairs
 
-MOST_SKIPPED = 10  # steps in a row with gradients that are not finite before the run stops
+MOST_SKIPPED = 10  # steps in a row with gradients that are not finite before the run goes back
+COMPILATIONS = 10  # times as long as any other phase may last
 VALIDATION_EPOCH = 2**30  # an epoch that training never reaches: validation noise is its own, and always the same
 
 
 def train(config: ConfigDict, run: Run, training: Source, validation: Source, workdir: Path) -> TrainState:
     """Trains from the newest checkpoint of WORKDIR, or from the start, to the end of the budget.
 
-    Writes checkpoints, best (the averaged parameters with the highest validation gain), metrics.jsonl, samples/*.png and
-    curves.png below `workdir`. A run that was killed and is started again makes the same numbers as one that was not.
+    Writes checkpoints, best (the averaged parameters with the highest validation gain), metrics.jsonl, timing.jsonl, samples/*.png
+    and curves.png below `workdir`. A run that was killed and is started again makes the same numbers as one that was not.
 
     Raises:
-      InputError: if gradients stay not finite for `MOST_SKIPPED` steps.
+      InputError: if gradients are not finite for `MOST_SKIPPED` steps, and again for the same steps after going back to the newest
+        checkpoint; if the last checkpoint cannot be written.
+      Stopped: after SIGTERM or Ctrl-C, when everything is saved.
     """
-    # ---- restore, or start ------------------------------------------------------------------------------------------------
-    checkpoints, best = workdir / "checkpoints", workdir / "best"
-    first = jax.process_index() == 0
-    state, step = _restore(checkpoints, run)
-    if step >= run.steps:
-        _draw_curves(workdir)
-        return state
-    best_gain = max((row["validation_gain_db"] for row in read_metrics(workdir / "metrics.jsonl")
-                     if "validation_gain_db" in row and row["step"] <= step), default=-math.inf)  # fmt: skip
+    clock, first = Clock(), jax.process_index() == 0
+    limit = 60.0 * config.train.stuck_minutes
+    limits = {phase: limit * (COMPILATIONS if phase == "compile" else 1) for phase in PHASES}
+    with ExitStack() as opened:
+        watch = opened.enter_context(Watch(clock, limits, name=processes.name(), told=processes.told))
 
-    vgg = jax.device_put(run.vgg(), mesh.replicated(run.mesh))
+        # ---- restore, or start ----------------------------------------------------------------------------------------------
+        checkpoints, best = workdir / "checkpoints", workdir / "best"
+        state, step = _restore(checkpoints, run)
+        if step >= run.steps:
+            _draw_curves(workdir)
+            return state
+        best_gain = max((row["validation_gain_db"] for row in read_metrics(workdir / "metrics.jsonl")
+                         if "validation_gain_db" in row and row["step"] <= step), default=-math.inf)  # fmt: skip
+        vgg = jax.device_put(run.vgg(), mesh.replicated(run.mesh))
+        batches = _batches(config, run, training, step)
+        batch = next(batches)
 
-    # ---- compile, once ----------------------------------------------------------------------------------------------------
-    batches = _batches(config, run, training, step)
-    batch = next(batches)
-    started = time.perf_counter()
-    places = jax.tree.map(lambda array: array.sharding, run.abstract_state)
-    train_step = jax.jit(run.train_step, donate_argnums=0, out_shardings=(places, None)).lower(state, batch, vgg).compile()
-    print(f"train: step compiled once in {time.perf_counter() - started:.1f} s", flush=True)
-    validate = _validation(config, run, validation)
+        # ---- compile, once --------------------------------------------------------------------------------------------------
+        with clock("compile"):
+            started = time.perf_counter()
+            train_step = _compiled(run, state, batch, vgg)
+            _say(f"step compiled once in {time.perf_counter() - started:.1f} s")
+            validate = _validation(config, run, validation)
 
-    metrics = MetricsWriter(workdir, step)
-    pending: list[tuple[int, dict[str, Array]]] = []
-    with closing(metrics), Progress(run.steps, "train", enabled=first, start=step) as progress:
+        saves = opened.enter_context(checkpoint.Saves())
+        timing = Timing(read_metrics(workdir / "timing.jsonl"), step, images=config.batch_size, flops=run.flops, clock=clock)
+        metrics = opened.enter_context(closing(MetricsWriter(workdir, step))) if first else None
+        progress = opened.enter_context(Progress(run.steps, "train", enabled=first, start=step))
+        profile = profiler(config.profile.steps, workdir / "profile")
+        pending: list[tuple[int, dict[str, Array]]] = []
+        saved_at, went_back_at = time.monotonic(), 0
         while step < run.steps:
-            # ---- step -----------------------------------------------------------------------------------------------------
-            state, figures = train_step(state, batch, vgg)
+            # ---- step, with the next batch read while it runs ---------------------------------------------------------------
+            if profile(step):
+                progress.note(f"step {step}: profile in {workdir / 'profile'}")
+            save_due = first and time.monotonic() - saved_at > 60 * config.train.checkpoint_minutes
+            requests = _requests(run, stop=watch.requested, save=save_due)
+            state, figures = train_step(state, batch, vgg, requests)
             step += 1
+            with clock("data"):
+                batch = next(batches) if step < run.steps else batch
             pending.append((step, figures))
-            if step < run.steps:
-                batch = next(batches)
+            # the step before: no more than two are under way, and every process learns at the same step what any of them asks for
+            stop, save = (bool(asked) for asked in np.asarray(pending[-2:][0][1]["requests"]))
+            timing.step_done()
 
-            # ---- log ------------------------------------------------------------------------------------------------------
+            # ---- log --------------------------------------------------------------------------------------------------------
             last = step == run.steps
-            if step % config.train.log_every == 0 or last or step % config.train.checkpoint_every == 0:
-                rows = [{"step": at} | {name: float(value) for name, value in values.items()} for at, values in pending]
+            evaluate = step % config.train.evaluate_every == 0 or last
+            save = save or stop or step % config.train.checkpoint_every == 0 or last
+            if step % config.train.log_every == 0 or evaluate or save:
+                rows = [{"step": at} | {name: float(value) for name, value in values.items() if name != "requests"}
+                        for at, values in pending]  # fmt: skip
                 pending.clear()
-                for row in rows:
-                    metrics.write(row)
-                metrics.flush()
-                _stop_if_stuck(rows[-1])
+                with clock("log"):
+                    if metrics is not None:
+                        for row in rows:
+                            metrics.write(row)
+                        metrics.write_timing(timing.row(step))
+                        metrics.flush()
                 progress.update(step, loss=rows[-1]["loss"], gain_db=rows[-1]["gain_db"], lr=rows[-1]["learning_rate"])
+                for line in saves.failures():
+                    progress.note(f"train: {line}; trying again at the next")
 
-            # ---- evaluate -------------------------------------------------------------------------------------------------
-            if step % config.train.evaluate_every == 0 or last:
-                gain, sample = validate(state.ema)
-                metrics.write({"step": step, "validation_gain_db": gain})
-                metrics.flush()
-                progress.note(f"step {step}: validation gain {gain:.2f} dB")
-                if first:
-                    pictures.training_samples(workdir / "samples" / f"{step:08d}.png", *sample)
+                # ---- gradients that stay not finite: back to the newest checkpoint, once ------------------------------------
+                if rows[-1]["skipped"] >= MOST_SKIPPED:
+                    _stop_if_stuck(rows[-1], went_back_at)
+                    saves.failures(wait=True)
+                    went_back_at = step
+                    progress.note(f"step {step}: gradients not finite for {rows[-1]['skipped']:.0f} steps; going back")
+                    state, step = _restore(checkpoints, run)
+                    batches = _batches(config, run, training, step)
+                    batch = next(batches)
+                    if metrics is not None:
+                        metrics.go_back(step)
+                    continue
+
+            # ---- evaluate ---------------------------------------------------------------------------------------------------
+            if evaluate:
+                with clock("evaluation"):
+                    gain, sample = validate(state.ema)
+                    progress.note(f"step {step}: validation gain {gain:.2f} dB")
+                    if metrics is not None:
+                        metrics.write({"step": step, "validation_gain_db": gain})
+                        metrics.flush()
+                        pictures.training_samples(workdir / "samples" / f"{step:08d}.png", *sample)
                 if gain > best_gain:
                     best_gain = gain
-                    checkpoint.save(best, step, state.ema, keep=1)
+                    saves.start(best, step, state.ema, keep=1)
 
-            # ---- save -----------------------------------------------------------------------------------------------------
-            if step % config.train.checkpoint_every == 0 or last:
-                checkpoint.save(checkpoints, step, state)
+            # ---- save -------------------------------------------------------------------------------------------------------
+            if save:
+                with clock("checkpoint"):
+                    saves.start(checkpoints, step, state)
+                    saved_at = time.monotonic()
+                    if (last or stop) and (failures := saves.failures(wait=True)):
+                        raise InputError(f"{failures[-1]}; make room, then give the same command again")
+            if stop and not last:
+                again = shlex.join(["python", *sys.argv])
+                raise Stopped(f"stopped at step {step} of {run.steps}, all saved; to go on: {again}", watch.code)
+        profile(step)
 
     _draw_curves(workdir)
     return state
+
+
+def _compiled(run: Run, state: TrainState, batch: dict[str, Array], vgg: Any) -> Callable:
+    """The train step with one more argument, what processes ask for, whose sum is among the figures."""
+
+    def train_step(
+        state: TrainState, batch: dict[str, Array], vgg: Any, requests: Array
+    ) -> tuple[TrainState, dict[str, Array]]:
+        state, figures = run.train_step(state, batch, vgg)
+        return state, figures | {"requests": jnp.sum(requests, axis=0)}
+
+    places = jax.tree.map(lambda array: array.sharding, run.abstract_state)
+    compiled = jax.jit(train_step, donate_argnums=0, out_shardings=(places, mesh.replicated(run.mesh)))
+    return compiled.lower(state, batch, vgg, _requests(run)).compile()
+
+
+def _requests(run: Run, *, stop: bool = False, save: bool = False) -> Array:
+    """What this process asks for: `[devices, 2]`, a row a device, over all processes."""
+    mine = np.tile(np.asarray([stop, save], np.float32), (jax.local_device_count(), 1))
+    return mesh.global_batch({"requests": mine}, run.mesh)["requests"]
+
+
+def _say(line: str) -> None:
+    if jax.process_index() == 0:
+        print(f"train: {line}", flush=True)
 
 
 def _draw_curves(workdir: Path) -> None:
@@ -106,12 +184,11 @@ def _draw_curves(workdir: Path) -> None:
 
 
 def _restore(checkpoints: Path, run: Run) -> tuple[TrainState, int]:
-    if not checkpoint.steps(checkpoints):
+    if not processes.of_first(len(checkpoint.steps(checkpoints))):
         return run.initial_state(), 0
     step, state, passed_over = checkpoint.restore(checkpoints, run.abstract_state)
-    for line in passed_over:
-        print(f"train: {line}", flush=True)
-    print(f"train: resumed at step {step} of {run.steps}", flush=True)
+    for line in (*passed_over, f"resumed at step {step} of {run.steps}"):
+        _say(line)
     return state, step
 
 
@@ -140,24 +217,25 @@ def _validation(config: ConfigDict, run: Run, source: Source) -> Callable[[Any],
     share = config.batch_size // jax.process_count()
     batch = {name: value[jax.process_index() * share : (jax.process_index() + 1) * share] for name, value in batch.items()}
 
-    @jax.jit
     def evaluate(params: Any, batch: dict[str, Array]) -> tuple[Array, tuple[Array, ...]]:
         noisy, target, g_map, _ = noisy_pairs(batch, run.noise, config.seed, run.mesh, run.magnitude)
         output = run.evaluation_step(params, noisy, g_map)
         return gain_db(noisy, output, target).mean(), (noisy[0], output[0], target[0], g_map[0])
 
     on_devices = mesh.global_batch(batch, run.mesh)
+    params = run.abstract_state.ema
+    compiled = jax.jit(evaluate, out_shardings=mesh.replicated(run.mesh)).lower(params, on_devices).compile()
 
     def validate(params: Any) -> tuple[float, tuple[np.ndarray, ...]]:
-        gain, sample = evaluate(params, on_devices)
+        gain, sample = compiled(params, on_devices)
         return float(gain), tuple(np.asarray(image) for image in sample)
 
     return validate
 
 
-def _stop_if_stuck(row: dict[str, Any]) -> None:
-    if row["skipped"] >= MOST_SKIPPED:
+def _stop_if_stuck(row: dict[str, Any], went_back_at: int) -> None:
+    if row["step"] <= went_back_at:
         raise InputError(
-            f"step {row['step']}: gradients were not finite for {int(row['skipped'])} steps in a row; parameters are unchanged since "
-            "then. Lower --config.optimizer.lr_peak, or --config.optimizer.clip_norm"
+            f"step {row['step']}: gradients were not finite for {int(row['skipped'])} steps in a row, twice; parameters are unchanged "
+            "since then. Lower --config.optimizer.lr_peak, or --config.optimizer.clip_norm"
         )

@@ -9,7 +9,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from snraware_jax import losses, models, optim
+from snraware_jax import flops, losses, models, optim
 from snraware_jax.interop import vgg_weights
 from snraware_jax.noise import NoiseSettings
 from snraware_jax.perceptual import Weights
@@ -31,6 +31,7 @@ class Run(NamedTuple):
       train_step, evaluation_step: pure functions, not yet compiled.
       vgg: reads the weights for the perceptual loss, the step's third argument; () without it.
       parameters: how many the network has.
+      flops: floating-point operations of a step's products, forward and gradient, without what is computed again.
     """
 
     steps: int
@@ -44,6 +45,7 @@ class Run(NamedTuple):
     evaluation_step: Callable
     vgg: Callable[[], Weights]
     parameters: int
+    flops: float
 
 
 def steps_of(config: ConfigDict, samples: int) -> int:
@@ -59,6 +61,7 @@ def assemble(config: ConfigDict, samples: int, devices: Sequence[Any] | None = N
     build = lambda: models.build(settings, seed=config.seed, dtype=jnp.dtype(config.model.dtype))
     graphdef, shapes = nnx.split(nnx.eval_shape(build))
     chosen = config.optimizer
+    patch = jax.ShapeDtypeStruct((1, *config.data.patch, 3), jnp.float32)
     schedule = optim.SCHEDULES[chosen.schedule](steps, chosen.lr_peak, chosen.warmup)
     options = optim.Options(**{field: chosen[field] for field in optim.Options._fields})
     optimizer = optim.build(chosen.name, schedule, options, chosen.clip_norm)
@@ -86,8 +89,10 @@ def assemble(config: ConfigDict, samples: int, devices: Sequence[Any] | None = N
             ema=config.train.ema,
             devices=over,
             magnitude=settings.magnitude,
+            parts=config.train.accumulate,
         ),
         evaluation_step=step.make_evaluation_step(graphdef),
         vgg=lambda: vgg_weights.load(config.vgg_weights) if configuration.loss_weights(config).get("perceptual") else (),
         parameters=sum(leaf.size for leaf in jax.tree.leaves(shapes)),
+        flops=3 * config.batch_size * flops.products(lambda p, x: nnx.merge(graphdef, p)(x), shapes, patch),
     )

@@ -71,37 +71,49 @@ def make_train_step(
     ema: float,
     devices: Mesh,
     magnitude: bool = False,
+    parts: int = 1,
 ) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
     """The step: (state, batch, VGG's weights or ()) -> (next state, metrics).
 
     Gradients that are not finite leave parameters and optimiser as they were. `estimator` is Sophia's of the curvature, "gnb" or
-    "hutchinson".
+    "hutchinson". Of `parts` above 1, gradients are those of parts of the batch, one after another, averaged.
     """
 
     def train_step(state: TrainState, batch: Batch, vgg: Weights = ()) -> tuple[TrainState, dict[str, Array]]:
-        noisy, target, g_map, _ = noisy_pairs(batch, noise, seed, devices, magnitude)
         # the branch masks of stochastic depth: a stream apart from the noise of any sample
         depth_key = jax.random.fold_in(jax.random.key(~seed & 0xFFFFFFFF), state.step)
 
-        network = lambda params: nnx.merge(graphdef, params)(network_input(noisy, g_map), depth_key)
-        objective = lambda channels: loss(to_complex(channels), target, vgg)
-        channels, pull = jax.vjp(network, state.params)
-        (total, terms), of_channels = jax.value_and_grad(objective, has_aux=True)(channels)
-        (gradients,) = pull(of_channels)
-        norm = optax.tree.norm(gradients)
+        def objective_of(part: Batch, key: Array) -> tuple[Callable[[Any], Array], Callable[[Array], Any]]:
+            """The network as a function of its parameters, and the loss as one of the network's output, of a part of the batch."""
+            noisy, target, g_map, _ = noisy_pairs(part, noise, seed, devices, magnitude)
 
-        def curvature() -> Any:  # called by Sophia alone, in the steps that refresh its estimate
+            def objective(channels: Array) -> tuple[Array, dict[str, Array]]:
+                output = to_complex(channels)
+                total, terms = loss(output, target, vgg)
+                return total, {"loss": total, **terms, "gain_db": jnp.mean(gain_db(noisy, output, target))}
+
+            return lambda params: nnx.merge(graphdef, params)(network_input(noisy, g_map), key), objective
+
+        def gradients_of(part: Batch, key: Array) -> tuple[Any, dict[str, Array]]:
+            network, objective = objective_of(part, key)
+            return jax.grad(lambda params: objective(network(params)), has_aux=True)(state.params)
+
+        def curvature() -> Any:  # called by Sophia alone, in the steps that refresh its estimate, of one part of the batch
+            network, objective = objective_of(first_part(batch, parts), depth_key)
             key = jax.random.fold_in(depth_key, 1)
             if estimator == "gnb":
+                channels, pull = jax.vjp(network, state.params)
                 return gauss_newton_bartlett(pull, channels, key)
             return hutchinson(jax.grad(lambda params: objective(network(params))[0]), state.params, key)
 
+        gradients, figures = averaged(gradients_of, batch, depth_key, parts)
+        norm = optax.tree.norm(gradients)
         updates, moments = optimizer.update(gradients, state.optimizer, state.params, curvature=curvature)
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step)).astype(jnp.float32)
         average = jax.tree.map(lambda slow, new: decay * slow + (1 - decay) * new, state.ema, params)
 
-        usable = jnp.isfinite(norm) & jnp.isfinite(total)
+        usable = jnp.isfinite(norm) & jnp.isfinite(figures["loss"])
         keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(usable, a, b), new, old)
         following = TrainState(
             step=state.step + 1,
@@ -110,12 +122,34 @@ def make_train_step(
             ema=keep(average, state.ema),
             skipped=jnp.where(usable, 0, state.skipped + 1),
         )
-        gain = jnp.mean(gain_db(noisy, to_complex(channels), target))
         rate = next_learning_rate(state.optimizer, schedule)
-        figures = {"loss": total, **terms, "gain_db": gain, "gradient_norm": norm, "learning_rate": rate}
-        return following, figures | {"skipped": following.skipped}
+        return following, figures | {"gradient_norm": norm, "learning_rate": rate, "skipped": following.skipped}
 
     return train_step
+
+
+def split(batch: Batch, parts: int) -> Batch:
+    """`[B, ...]` -> `[parts, B / parts, ...]`, such that every device has its share of every part."""
+    return {name: jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0) for name, x in batch.items()}
+
+
+def first_part(batch: Batch, parts: int) -> Batch:
+    """The first of `split`."""
+    return batch if parts == 1 else {name: x[0] for name, x in split(batch, parts).items()}
+
+
+def averaged(of: Callable[[Batch, Array], Any], batch: Batch, key: Array, parts: int) -> Any:
+    """The mean of `of(part, key)` over the parts of a batch, computed one after another."""
+    if parts == 1:
+        return of(batch, key)
+    keys = jax.random.split(key, parts)
+
+    def add(total: Any, part: tuple[Batch, Array]) -> tuple[Any, None]:
+        return jax.tree.map(lambda a, b: a + b / parts, total, of(*part)), None
+
+    pieces = split(batch, parts)
+    start = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(of, first_part(batch, parts), key))
+    return jax.lax.scan(add, start, (pieces, keys))[0]
 
 
 def make_evaluation_step(graphdef: nnx.GraphDef) -> Callable[[Any, Array, Array], Array]:

@@ -1,0 +1,119 @@
+"""Ends a run well: signals that ask it to stop, a process that is stuck, another process that has failed."""
+
+import faulthandler
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from types import FrameType, TracebackType
+from typing import Self
+
+from snraware_jax.errors import BAD_INPUT, INTERRUPTED, STOPPED, STUCK
+from snraware_jax.training.clock import Clock
+
+CODES = {signal.SIGTERM: STOPPED, signal.SIGINT: INTERRUPTED}
+NOTHING_UNSAVED = ("start", "compile")  # phases that may be left at once
+INTERVAL = 1.0  # seconds between looks at the clock
+LOOKS_BETWEEN_QUESTIONS = 2  # to the coordinator
+
+
+class Watch(AbstractContextManager):
+    """While it is open, SIGTERM and Ctrl-C are requests to stop, which the loop asks for with `requested`.
+
+    A thread of its own ends the process where the loop cannot: at a signal while nothing is unsaved, at a second signal, when a
+    phase lasts longer than it may, and when another process has failed.
+
+    Args:
+      clock: that knows what goes on.
+      limits: seconds that a phase may last, of those that have a limit.
+      name: of this process in messages, "" or "process 1 of 3: ".
+      told: why another process ended, or None.
+      leave: ends the process with a code; for tests.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        limits: Mapping[str, float],
+        *,
+        name: str = "",
+        told: Callable[[], str | None] = lambda: None,
+        leave: Callable[[int], None] = os._exit,
+    ) -> None:
+        self._clock, self._limits, self._name, self._told, self._leave = clock, limits, name, told, leave
+        self._signals: list[int] = []
+
+    @property
+    def requested(self) -> bool:
+        """Whether this process was asked to stop."""
+        return bool(self._signals)
+
+    @property
+    def code(self) -> int:
+        """The exit code of a process that was asked to stop, or whose run was."""
+        return CODES[signal.Signals(self._signals[0])] if self._signals else STOPPED
+
+    def __enter__(self) -> Self:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        # Python's own handlers run between two lines of the main thread, so not during a compilation; the pipe is written at once
+        self._former_pipe = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._former = {number: signal.signal(number, self._take) for number in CODES}
+        self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._former_pipe)
+        os.write(self._write, b"\0")
+        self._thread.join()
+        os.close(self._read)
+        os.close(self._write)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        """The handler does nothing: the thread has read the number from the pipe."""
+
+    def _look(self) -> None:
+        looks = 0
+        while True:
+            ready, _, _ = select.select([self._read], [], [], INTERVAL)
+            numbers = os.read(self._read, 64) if ready else b""
+            if 0 in numbers:
+                return
+            for number in numbers:
+                if number in CODES:
+                    self._asked(number)
+            self._stuck()
+            looks += 1
+            if looks % LOOKS_BETWEEN_QUESTIONS == 0 and (fault := self._told()):
+                self._end(f"another process ended: {fault}", BAD_INPUT)
+
+    def _asked(self, number: int) -> None:
+        self._signals.append(number)
+        phase, _ = self._clock.current()
+        if len(self._signals) > 1 or phase in NOTHING_UNSAVED:
+            self._end(
+                f"stopped by {signal.Signals(number).name}; the same command goes on from the newest checkpoint", self.code
+            )
+        else:
+            self._say(f"{signal.Signals(number).name}: saving and leaving after this step")
+
+    def _stuck(self) -> None:
+        phase, seconds = self._clock.current()
+        if seconds > self._limits.get(phase, float("inf")):
+            self._say(f"stuck: {phase} has lasted {seconds:.0f} s; where its threads are:")
+            faulthandler.dump_traceback(all_threads=True)
+            self._end("the same command goes on from the newest checkpoint", STUCK)
+
+    def _say(self, text: str) -> None:
+        print(f"train: {self._name}{text}", file=sys.stderr, flush=True)
+
+    def _end(self, text: str, code: int) -> None:
+        self._say(text)
+        sys.stdout.flush()
+        self._leave(code)

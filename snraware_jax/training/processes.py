@@ -1,0 +1,133 @@
+"""Several processes of one run: how they find one another, wait for one another, and hear of one another's faults."""
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax._src import distributed  # the coordinator's barriers and key-value store have no public names
+from jax.experimental import multihost_utils
+
+from snraware_jax.errors import InputError, describe
+
+ADDRESS, COUNT, NUMBER = VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+LONGEST_WAIT = 24 * 3600.0  # seconds for work that one process does for all; a process that dies ends the wait by its heartbeat
+FAULTS = "snraware/faults/"
+
+
+def join(heartbeat: float) -> None:
+    """Makes this process one of several, if it was started as one: by Cloud TPU, SLURM or Open MPI, or by three variables.
+
+    Elsewhere JAX_COORDINATOR_ADDRESS (HOST:PORT of process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID say so. To be called before
+    anything else of JAX. A process that is alone stays so.
+
+    Args:
+      heartbeat: seconds of silence after which a process counts as lost, and the others leave.
+
+    Raises:
+      InputError: if the variables contradict one another.
+    """
+    seconds = max(1, round(heartbeat))
+    options: dict[str, Any] = {"heartbeat_timeout_seconds": seconds, "shutdown_timeout_seconds": seconds}
+    given = _given()
+    if given is not None:
+        address, count, number = given
+        if address.rpartition(":")[0] in LOOPBACK:
+            options["coordinator_bind_address"] = address  # and to no other network
+        jax.distributed.initialize(address, count, number, **options)
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Kubernetes environment detected")  # of no interest to a process that is alone
+            jax.distributed.initialize(**options)
+    except ValueError as error:
+        if "coordinator_address" not in str(error):  # what JAX says where it finds no cluster
+            raise
+
+
+def _given() -> tuple[str, int, int] | None:
+    """Address, number of processes and of this one by the variables, or None if there are none of them."""
+    values = {name: os.environ.get(name, "") for name in VARIABLES}
+    if not any(values.values()):
+        return None
+    missing = [name for name, value in values.items() if not value]
+    if missing:
+        raise InputError(f"{missing[0]} is not set; one of several processes needs all of {', '.join(VARIABLES)}")
+    host, _, port = values[ADDRESS].rpartition(":")
+    if not host or not port.isdecimal():
+        raise InputError(f"{ADDRESS} is {values[ADDRESS]!r}: give HOST:PORT of process 0, {ADDRESS}=127.0.0.1:12345")
+    if not (values[COUNT].isdecimal() and values[NUMBER].isdecimal() and int(values[NUMBER]) < int(values[COUNT])):
+        raise InputError(f"{NUMBER} is {values[NUMBER]} of {COUNT} {values[COUNT]}: processes are numbered from 0")
+    return values[ADDRESS], int(values[COUNT]), int(values[NUMBER])
+
+
+def alone() -> bool:
+    """Whether the run has this process only."""
+    return jax.process_count() == 1
+
+
+def name() -> str:
+    """What messages call this process: "" if it is alone."""
+    return "" if alone() else f"process {jax.process_index()} of {jax.process_count()}: "
+
+
+def barrier(key: str, seconds: float) -> None:
+    """Waits until every process is here.
+
+    Args:
+      key: another one for every barrier of a run.
+      seconds: after which a process that has not come is given up.
+
+    Raises:
+      jax.errors.JaxRuntimeError: naming the processes that did not come.
+    """
+    if not alone():
+        _client().wait_at_barrier(f"snraware/{key}", round(1000 * seconds))
+
+
+def first_for_all(key: str, work: Callable[[], None]) -> None:
+    """Process 0 does `work` while the others wait; bad input that it meets is raised in all of them.
+
+    Args:
+      key: another one for every use in a run.
+      work: of one process.
+
+    Raises:
+      InputError: as `work`.
+    """
+    if alone():
+        work()
+        return
+    verdict = f"snraware/first/{key}"
+    if jax.process_index() == 0:
+        try:
+            work()
+        except (InputError, OSError) as error:
+            _client().key_value_set(verdict, f"!{describe(error)}")
+            raise
+        _client().key_value_set(verdict, "done")
+    elif (answer := _client().blocking_key_value_get(verdict, round(1000 * LONGEST_WAIT))).startswith("!"):
+        raise InputError(answer[1:])
+
+
+def of_first(number: int) -> int:
+    """A whole number as process 0 has it."""
+    return number if alone() else int(multihost_utils.broadcast_one_to_all(number))
+
+
+def tell(fault: str) -> None:
+    """Lets the other processes know why this one ends."""
+    if not alone():
+        _client().key_value_set(f"{FAULTS}{jax.process_index()}", fault)
+
+
+def told() -> str | None:
+    """Why another process ended, or None."""
+    found = [] if alone() else _client().key_value_dir_get(FAULTS)
+    return next((fault for key, fault in found if not key.endswith(f"/{jax.process_index()}")), None)
+
+
+def _client() -> Any:
+    return distributed.global_state.client
