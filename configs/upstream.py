@@ -18,6 +18,7 @@ def get_config(size: str = "paper") -> ConfigDict:
     config = hrnet_cnnt.get_config(size)
     config.data.augmentation = "upstream"
     config.noise.update(asdict(PRESETS["upstream"]))
+    config.optimizer.cycle_momentum = config.optimizer.name == "sign_momentum"
     with config.unlocked():
         config.loss = ConfigDict({"mse": 1.0, "perpendicular": 1.0, "charbonnier": 1.0, "gaussian3d": 1.0, "perceptual": 1.0})
     return config

@@ -1,5 +1,6 @@
 """The work of a training run: data that are simulated where there are none, and the training itself."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from launch import program
 
 if TYPE_CHECKING:
     from data_pipeline import simulator
+    from data_pipeline.sources import Source
 
 
 def simulate(config: ConfigDict, folder: Path) -> None:
@@ -30,6 +32,8 @@ def train(config: ConfigDict, workdir: Path, folder: Path) -> None:
 
     program.keep_compiled_programs(workdir / "compilation_cache")
     training, validation = open_source(folder, "train"), open_source(folder, "validation")
+    if config.train.minutes:
+        config = _with_steps(config, training, workdir)
     run = assemble(config, len(training))
     say = print if jax.process_index() == 0 else lambda *_, **__: None
     devices = f"{jax.device_count()} {jax.default_backend()} device(s)"
@@ -42,6 +46,26 @@ def train(config: ConfigDict, workdir: Path, folder: Path) -> None:
     if config.loss.get("perceptual") and not config.vgg_weights:
         say("train: no --config.vgg_weights (torchvision's vgg16 file), so the perceptual loss is off", flush=True)
     loop.train(config, run, training, validation, workdir)
+
+
+def _with_steps(config: ConfigDict, training: "Source", workdir: Path) -> ConfigDict:
+    """The configuration with steps for its minutes: as many as were measured to fit at the first start, by WORKDIR/budget.json."""
+    import jax
+
+    from snraware_jax.training import configuration, loop, processes
+    from snraware_jax.training.run import assemble
+
+    path = workdir / "budget.json"
+    steps = processes.of_first(json.loads(path.read_text())["steps"] if path.exists() else 0)
+    if not steps:
+        seconds = loop.seconds_of_a_step(config, assemble(config, len(training)), training)
+        steps = processes.of_first(max(1, round(60 * config.train.minutes / seconds)))
+        if jax.process_index() == 0:
+            print(f"train: {seconds:.2f} s a step, so {steps} steps in {config.train.minutes:g} minutes", flush=True)
+            configuration.write_json(path, {"steps": steps})
+    config = config.copy_and_resolve_references()
+    config.train.update(steps=steps, minutes=0.0)
+    return config
 
 
 def simulator_settings(config: ConfigDict) -> "simulator.Settings":

@@ -1,5 +1,7 @@
 """The perceptual loss with random weights: VGG's arithmetic by SciPy, gradients, files that are and are not its weights."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +9,11 @@ import pytest
 from safetensors.numpy import save_file
 from scipy import ndimage
 
+from configs import base
 from snraware_jax import losses, perceptual
 from snraware_jax.errors import InputError
 from snraware_jax.interop import vgg_weights
+from snraware_jax.training import configuration
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +103,17 @@ def test_files_that_are_no_tensors_are_refused(tmp_path):
     for name, message in (("text.npz", "not an .npz"), ("none.npz", "no such file"), ("none.pth", "no such file")):
         with pytest.raises(InputError, match=message):
             vgg_weights.load(tmp_path / name)
+
+
+def test_a_run_goes_on_with_the_weights_that_it_was_begun_with(tmp_path, tensors, weights):
+    path = tmp_path / "vgg16.npz"
+    config = base.get_config("quick")
+    config.vgg_weights = str(path)
+    np.savez(path, **tensors)
+    configuration.keep(config, tmp_path / "run")
+    configuration.keep(config, tmp_path / "run")
+    digests = {start["vgg_weights"] for start in json.loads((tmp_path / "run" / "versions.json").read_text())}
+    assert digests == {vgg_weights.digest(weights)}
+    np.savez(path, **{name: 1.01 * tensor for name, tensor in tensors.items()})
+    with pytest.raises(InputError, match="not the weights that .* was begun with"):
+        configuration.keep(config, tmp_path / "run")

@@ -1,5 +1,5 @@
 """Optimisers and their schedules, as optax transformations."""
 
-from snraware_jax.optim.builder import OPTIMIZERS, SCHEDULES, Options, build
+from snraware_jax.optim.builder import OPTIMIZERS, SCHEDULES, Options, build, cycled_momentum
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "Options", "build"]
+__all__ = ["OPTIMIZERS", "SCHEDULES", "Options", "build", "cycled_momentum"]

@@ -18,6 +18,7 @@ class Options(NamedTuple):
       beta1, beta2: decay of the two averages; sign_momentum has the first alone.
       weight_decay: decoupled, times the learning rate.
       rho, refresh_every: Sophia's factor on the Hessian, and how many steps one estimate of it serves.
+      cycled: in place of sign_momentum's beta1.
     """
 
     beta1: float
@@ -25,6 +26,7 @@ class Options(NamedTuple):
     weight_decay: float = 0.0
     rho: float = 0.05
     refresh_every: int = 10
+    cycled: optax.Schedule | None = None
 
 
 def one_cycle(steps: int, peak: float, warmup: float = 0.3) -> optax.Schedule:
@@ -46,7 +48,7 @@ def constant(steps: int, peak: float, warmup: float = 0.3) -> optax.Schedule:
 
 
 def cycled_momentum(steps: int, warmup: float = 0.3) -> optax.Schedule:
-    """Momentum against `one_cycle`, as the authors have it: 0.95 down to 0.85 over `warmup` of the steps, and back to 0.95."""
+    """The decay of sign_momentum beside `one_cycle`, as the authors have it: 0.95, down to 0.85 over `warmup` of the steps, 0.95."""
     down = optax.cosine_onecycle_schedule(max(steps, 2), 0.10, pct_start=warmup, div_factor=1e9, final_div_factor=1.0)
     return lambda count: 0.95 - down(count)
 
@@ -73,6 +75,12 @@ def _lion(schedule: optax.Schedule, options: Options) -> optax.GradientTransform
 
 def _sign_momentum(schedule: optax.Schedule, options: Options) -> optax.GradientTransformation:
     """Lion with one decay: what the authors' Sophia comes to, because its Hessian is never refreshed."""
+    if options.cycled is not None:
+        return optax.chain(
+            optax.inject_hyperparams(optax.scale_by_lion)(b1=options.cycled, b2=options.cycled),
+            optax.add_decayed_weights(options.weight_decay, decayed),
+            optax.scale_by_learning_rate(schedule),
+        )
     return _lion(schedule, options._replace(beta2=options.beta1))
 
 

@@ -20,6 +20,7 @@ from data_pipeline.patches import PRESETS
 from snraware_jax import models
 from snraware_jax.errors import InputError
 from snraware_jax.formats.atomic import replacing
+from snraware_jax.interop import vgg_weights
 from snraware_jax.models import ModelSettings
 from snraware_jax.noise import NoiseSettings
 from snraware_jax.optim import OPTIMIZERS, SCHEDULES
@@ -49,6 +50,8 @@ FIELDS_ADDED = {
     "optimizer.rho": 0.05,
     "optimizer.estimator": "gnb",
     "optimizer.refresh_every": 10,
+    "optimizer.cycle_momentum": False,
+    "train.minutes": 0.0,
     "train.checkpoint_minutes": 5.0,
     "train.accumulate": 1,
     "train.stuck_minutes": 15.0,
@@ -141,7 +144,10 @@ def _rules(config: ConfigDict, devices: int) -> Iterator[tuple[str, bool, str]]:
     for name in ("seed", "data.simulation.seed"):
         yield name, 0 <= of(name) < 2**31, "give one from 0 to 2147483647"
     yield "train.steps", config.train.steps >= 0, "give a number of steps, or 0 for `train.epochs`"
-    yield "train.epochs", config.train.steps > 0 or config.train.epochs > 0, "there is no budget, --config.train.steps=600"
+    yield "train.minutes", of("train.minutes") >= 0, "give minutes, or 0 for `train.steps` or `train.epochs`"
+    yield "train.minutes", not (config.train.minutes and config.train.steps), "there is `train.steps` too; give one of them"
+    budget = config.train.steps or config.train.minutes or config.train.epochs
+    yield "train.epochs", budget > 0, "there is no budget, --config.train.steps=600"
     for name in ("optimizer.lr_peak", "optimizer.clip_norm"):
         yield name, of(name) > 0, f"give a number above 0, --config.{name}=1e-3"
     for name in ("optimizer.beta1", "optimizer.beta2", "train.ema"):
@@ -150,6 +156,8 @@ def _rules(config: ConfigDict, devices: int) -> Iterator[tuple[str, bool, str]]:
     choices = {"name": OPTIMIZERS, "schedule": SCHEDULES, "estimator": ESTIMATORS}
     for name, names in choices.items():
         yield f"optimizer.{name}", config.optimizer[name] in names, f"choose one of {', '.join(names)}"
+    cycled = config.optimizer.cycle_momentum
+    yield "optimizer.cycle_momentum", not cycled or config.optimizer.name == "sign_momentum", "for sign_momentum alone"
     for name in ("optimizer.rho", "optimizer.refresh_every"):
         yield name, of(name) > 0, f"give a number above 0, --config.{name}={FIELDS_ADDED[name]}"
     yield "model.dtype", config.model.dtype in models.DTYPES, f"choose one of {', '.join(models.DTYPES)}"
@@ -193,7 +201,8 @@ def keep(config: ConfigDict, workdir: Path) -> None:
     """Writes WORKDIR/config.json and versions.json, or checks that a workdir which has them belongs to this configuration.
 
     Raises:
-      InputError: naming the fields that differ, if the workdir was made by another configuration.
+      InputError: naming the fields that differ, if the workdir was made by another configuration, or by other weights for the
+        perceptual loss.
     """
     path = workdir / "config.json"
     if path.exists():
@@ -203,7 +212,13 @@ def keep(config: ConfigDict, workdir: Path) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(path, flatten(config))
     starts = workdir / "versions.json"
-    write_json(starts, [*(_read(starts, list) if starts.exists() else []), versions()])
+    before = _read(starts, list) if starts.exists() else []
+    now = versions()
+    if loss_weights(config).get("perceptual"):
+        now["vgg_weights"] = vgg_weights.digest(vgg_weights.load(config.vgg_weights))
+        if any(one.get("vgg_weights", now["vgg_weights"]) != now["vgg_weights"] for one in before):
+            raise InputError(f"{config.vgg_weights}: not the weights that {workdir} was begun with; give another --workdir")
+    write_json(starts, [*before, now])
 
 
 def lock(workdir: Path) -> TextIO:

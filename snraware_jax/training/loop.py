@@ -2,6 +2,7 @@
 
 import math
 import shlex
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -151,6 +152,20 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
 
     _draw_curves(workdir)
     return state
+
+
+def seconds_of_a_step(config: ConfigDict, run: Run, training: Source, count: int = 5) -> float:
+    """The median over `count` steps from the start, whose results are dropped; compiles the step for them alone."""
+    batches = _batches(config, run, training, 0)
+    state, vgg = run.initial_state(), jax.device_put(run.vgg(), mesh.replicated(run.mesh))
+    train_step = _compiled(run, state, next(batches), vgg)
+    lengths = []
+    for _ in range(count):
+        started = time.perf_counter()
+        state, figures = train_step(state, next(batches), vgg, _requests(run))
+        jax.block_until_ready(figures)
+        lengths.append(time.perf_counter() - started)
+    return statistics.median(lengths)
 
 
 def _compiled(run: Run, state: TrainState, batch: dict[str, Array], vgg: Any) -> Callable:

@@ -63,7 +63,8 @@ def assemble(config: ConfigDict, samples: int, devices: Sequence[Any] | None = N
     chosen = config.optimizer
     patch = jax.ShapeDtypeStruct((1, *config.data.patch, 3), jnp.float32)
     schedule = optim.SCHEDULES[chosen.schedule](steps, chosen.lr_peak, chosen.warmup)
-    options = optim.Options(**{field: chosen[field] for field in optim.Options._fields})
+    cycled = optim.cycled_momentum(steps, chosen.warmup) if chosen.cycle_momentum else None
+    options = optim.Options(cycled=cycled, **{field: chosen[field] for field in optim.Options._fields if field in chosen})
     optimizer = optim.build(chosen.name, schedule, options, chosen.clip_norm)
     initial: Callable[[], TrainState] = lambda: state.create(nnx.to_pure_dict(nnx.state(build())), optimizer)
     abstract = jax.eval_shape(initial)

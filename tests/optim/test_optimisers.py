@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from snraware_jax import optim
-from snraware_jax.optim.builder import cycled_momentum
+from snraware_jax.optim import cycled_momentum
 from snraware_jax.optim.sophia import gauss_newton_bartlett, hutchinson, scale_by_sophia
 
 
@@ -62,6 +62,21 @@ def test_sign_momentum_is_what_the_authors_sophia_comes_to(golden):
     params, gradients = golden["sophia/0_params"], golden["sophia/0_grads"]
     found = trajectory(optimizer, params[0], gradients, gradients)
     np.testing.assert_allclose(found, params[1:], rtol=0, atol=2e-6 * np.std(params))
+
+
+def test_sign_momentum_with_a_cycled_decay():
+    """m = beta m + (1 - beta) g with the beta of the step, then a step of the rate along sign(m)."""
+    gradients = np.random.default_rng(0).normal(size=(12, 50)).astype(np.float32)
+    decay = optim.cycled_momentum(12, 0.3)
+    optimizer = optim.build("sign_momentum", lambda _: 0.1, optim.Options(0.5, 0.9, cycled=decay), clip_norm=1e9)
+    found = trajectory(optimizer, gradients[0], gradients, gradients)
+    params, momentum = gradients[0], np.zeros(50)
+    for step, gradient in enumerate(gradients):
+        beta = float(decay(step))
+        momentum = beta * momentum + (1 - beta) * gradient
+        params = params - 0.1 * np.sign(momentum)
+        np.testing.assert_allclose(found[step], params, atol=1e-5)
+    assert len({float(decay(step)) for step in range(12)}) > 6
 
 
 @pytest.mark.parametrize("number", [0, 1, 3])

@@ -57,6 +57,13 @@ def test_shipped_configurations_are_valid(config):  # raises if not
         ({"train__steps": 0, "train__epochs": 0}, "no budget"),
         ({"data__simulation__subjects": (8, 0, 1)}, "data.simulation.subjects"),
         ({"loss__charbonnier": -1.0}, "loss"),
+        ({"train__steps": 0, "train__minutes": -1.0}, "give minutes, or 0"),
+        ({"train__minutes": 5.0}, "there is `train.steps` too"),
+        ({"train__accumulate": 0}, "train.accumulate is 0"),
+        ({"batch_size": 8, "train__accumulate": 2}, "8 devices x 2 parts, --config.batch_size=16"),
+        ({"train__stuck_minutes": 0.0}, "--config.train.stuck_minutes=15.0"),
+        ({"optimizer__cycle_momentum": True}, "for sign_momentum alone"),
+        ({"profile__steps": "13:10"}, "--config.profile.steps=10:13"),
     ],
 )
 def test_impossible_values_are_refused(fields, message):

@@ -7,14 +7,19 @@ import pytest
 from configs import base
 from snraware_jax.training import mesh
 from snraware_jax.training.run import assemble
+from snraware_jax.training.step import first_part, split
+
+
+def tiny_config():
+    config = base.get_config("quick")
+    config.model.update(backbone="stack", channels=4, norm="none")
+    config.data.patch = (2, 8, 8)
+    return config
 
 
 @pytest.fixture(scope="module")
 def run():
-    config = base.get_config("quick")
-    config.model.update(backbone="stack", channels=4, norm="none")
-    config.data.patch = (2, 8, 8)
-    return assemble(config, samples=8)
+    return assemble(tiny_config(), samples=8)
 
 
 def batch(run, value: complex):
@@ -56,3 +61,23 @@ def test_the_average_follows_the_parameters(run):
     decay = min(0.98, 3 / 12)
     expected = jax.tree.map(lambda slow, new: decay * slow + (1 - decay) * new, previous.ema, state.params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), state.ema, expected)
+
+
+@pytest.mark.parametrize("parts", [2, 8])
+def test_parts_of_a_batch_make_the_step_of_the_whole(run, parts):
+    config = tiny_config()
+    config.train.accumulate = parts
+    whole, in_parts = (jax.jit(one.train_step) for one in (run, assemble(config, samples=8)))
+    batch_of = batch(run, 20 + 5j)
+    expected, figures = whole(run.initial_state(), batch_of)
+    found, same_figures = in_parts(run.initial_state(), batch_of)
+    np.testing.assert_allclose(same_figures["loss"], figures["loss"], rtol=1e-6)
+    np.testing.assert_allclose(same_figures["gradient_norm"], figures["gradient_norm"], rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=2e-5), found.ema, expected.ema)
+
+
+def test_parts_are_spread_over_all_devices():
+    """Sample i of 8 on 2 devices goes to part i mod 2, so that each part has half of its samples on each device."""
+    pieces = split({"sample_id": np.arange(8)}, 2)["sample_id"]
+    np.testing.assert_array_equal(pieces, [[0, 2, 4, 6], [1, 3, 5, 7]])
+    np.testing.assert_array_equal(first_part({"sample_id": np.arange(8)}, 2)["sample_id"], pieces[0])
