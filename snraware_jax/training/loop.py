@@ -76,13 +76,12 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
         timing = Timing(read_metrics(workdir / "timing.jsonl"), step, images=config.batch_size, flops=run.flops, clock=clock)
         metrics = opened.enter_context(closing(MetricsWriter(workdir, step))) if first else None
         progress = opened.enter_context(Progress(run.steps, "train", enabled=first, start=step))
-        profile = profiler(config.profile.steps, workdir / "profile")
+        profile = profiler(config.profile.steps, workdir / "profile", run.steps)
         pending: list[tuple[int, dict[str, Array]]] = []
         saved_at, went_back_at = time.monotonic(), 0
         while step < run.steps:
             # ---- step, with the next batch read while it runs ---------------------------------------------------------------
-            if profile(step):
-                progress.note(f"step {step}: profile in {workdir / 'profile'}")
+            profile(step)
             save_due = first and time.monotonic() - saved_at > 60 * config.train.checkpoint_minutes
             requests = _requests(run, stop=watch.requested, save=save_due)
             state, figures = train_step(state, batch, vgg, requests)
@@ -148,7 +147,7 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
             if stop and not last:
                 again = shlex.join(["python", *sys.argv])
                 raise Stopped(f"stopped at step {step} of {run.steps}, all saved; to go on: {again}", watch.code)
-        profile(step)
+        profile(step)  # may end with the run
 
     _draw_curves(workdir)
     return state

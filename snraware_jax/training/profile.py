@@ -20,27 +20,27 @@ def window(text: str) -> tuple[int, int] | None:
     return int(first), int(last)
 
 
-def profiler(text: str, folder: Path) -> Callable[[int], bool]:
-    """A function of the number of steps done, to be called before each step and behind the last; True where a profile ends.
+def profiler(text: str, folder: Path, total: int) -> Callable[[int], None]:
+    """A function of the number of steps done, to be called before each step and behind the last.
 
     Args:
       text: as of `window`.
       folder: that profiles are written to.
+      total: steps of the run.
     """
     steps, running = window(text), False
 
-    def between_steps(done: int) -> bool:
+    def between_steps(done: int) -> None:
         nonlocal running
         if steps is None:
-            return False
+            return
         first, last = steps
-        if running and done >= last:
+        if running and done >= min(last, total):
             jax.profiler.stop_trace()
             running = False
-            return True
-        if done + 1 == first:
+            print(f"train: profile of steps {first} to {done} in {folder}", flush=True)
+        elif done + 1 == first <= total:
             jax.profiler.start_trace(str(folder))
             running = True
-        return False
 
     return between_steps
