@@ -12,6 +12,8 @@ import machine
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from data_pipeline import heap  # noqa: E402 (imports no JAX, which must start behind it)
+
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
@@ -36,6 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def answer(options: argparse.Namespace, tasks: dict[str, Callable[..., dict[str, Any]]]) -> None:
     """What a process of `run` does: its task, whose result it prints."""
     machine.pin(options.threads)
+    heap.one_heap_of_huge_pages()  # as launch/train.py does
     task = json.loads(options.task)
     name = task.pop("task")
     print(json.dumps(task | tasks[name](**task)))

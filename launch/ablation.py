@@ -74,7 +74,8 @@ def gains_of_run(config: ConfigDict, folder: Path, data: Path, cases: "list[Case
     print(f"ablation: {folder.name}", flush=True)
     configuration.keep(config, folder)
     with configuration.lock(folder):
-        training.train(config, folder, data)
+        with training.watched(config) as watch:
+            training.train(config, folder, data, watch)
         return comparison.gains(best.restore(config, folder).denoise, cases)
 
 

@@ -7,6 +7,7 @@ Without --config.data.path it simulates its data into WORKDIR/data. Killed and s
 its newest checkpoint and makes the same numbers. At the end it evaluates the best parameters on the test split.
 """
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from launch import program
-from snraware_jax.errors import describe
+from snraware_jax.errors import BAD_INPUT, describe
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "FILE.py or FILE.py:quick; --config.FIELD=value changes a field")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of this run [runs/CONFIG]")
@@ -33,8 +34,11 @@ def main() -> None:
     try:
         run(CONFIG.value, Path(WORKDIR.value or default_workdir(program.config_text())))
     except (InputError, OSError) as error:
+        if processes.alone():
+            raise
         processes.tell(describe(error))
-        raise
+        print(f"train.py: {describe(error)}", file=sys.stderr, flush=True)
+        processes.leave(BAD_INPUT)
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -57,16 +61,18 @@ def run(config: ConfigDict, workdir: Path) -> None:
     with ExitStack() as held:
 
         def prepare() -> None:
-            configuration.keep(config, workdir)
+            configuration.check_workdir(config, workdir)
             held.enter_context(configuration.lock(workdir))
+            configuration.keep(config, workdir)
             if not config.data.path:
                 training.simulate(config, folder)
 
+        watch = held.enter_context(training.watched(config))
         processes.first_for_all("prepare", prepare)
-        training.train(config, workdir, folder)
-        processes.first_for_all(
-            "evaluate", lambda: evaluation.evaluate(config, workdir, folder, "test", workdir / "evaluation")
-        )
+        training.train(config, workdir, folder, watch)
+        test = lambda: evaluation.evaluate(config, workdir, folder, "test", workdir / "evaluation")
+        with watch.clock("test"):
+            processes.first_for_all("test", test)
 
 
 def default_workdir(config_file: str) -> str:

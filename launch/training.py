@@ -11,6 +11,7 @@ from launch import program
 if TYPE_CHECKING:
     from data_pipeline import simulator
     from data_pipeline.sources import Source
+    from snraware_jax.training import health
 
 
 def simulate(config: ConfigDict, folder: Path) -> None:
@@ -22,7 +23,15 @@ def simulate(config: ConfigDict, folder: Path) -> None:
     prepare.simulate(folder, seed=made.seed, subjects=made.subjects, settings=simulator_settings(config), raw=made.raw)
 
 
-def train(config: ConfigDict, workdir: Path, folder: Path) -> None:
+def watched(config: ConfigDict) -> "health.Watch":
+    """What looks after the processes of a run, to be opened around it."""
+    from snraware_jax.training import clock, health, processes
+
+    limits = health.limits(config.train.stuck_minutes)
+    return health.Watch(clock.Clock(), limits, name=processes.name(), told=processes.told, leave=processes.leave)
+
+
+def train(config: ConfigDict, workdir: Path, folder: Path, watch: "health.Watch") -> None:
     """Trains on the records in `folder`."""
     import jax
 
@@ -45,7 +54,7 @@ def train(config: ConfigDict, workdir: Path, folder: Path) -> None:
     )
     if config.loss.get("perceptual") and not config.vgg_weights:
         say("train: no --config.vgg_weights (torchvision's vgg16 file), so the perceptual loss is off", flush=True)
-    loop.train(config, run, training, validation, workdir)
+    loop.train(config, run, training, validation, workdir, watch)
 
 
 def _with_steps(config: ConfigDict, training: "Source", workdir: Path) -> ConfigDict:

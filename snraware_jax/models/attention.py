@@ -25,15 +25,19 @@ WINDOW_KINDS = ("V2", "V3", "S3", "Sh")  # whose heads are settings.window_heads
 def similarity(queries: Array, keys: Array, *, cosine: bool = True) -> Array:
     """Scores of tokens, float32: `[B, G, heads, N, D]` x 2 -> `[B, G, heads, N, N]`.
 
-    Cosine of the angle, without temperature: q.k / (max(|q|, 1e-12) max(|k|, 1e-12)); or q.k / sqrt(D). The lengths divide the
-    products instead of the tokens, which are some hundred times as many numbers.
+    Cosine of the angle, without temperature: q.k / (max(|q|, 1e-12) max(|k|, 1e-12)); or q.k / sqrt(D). The lengths divide what is
+    smaller, tokens or products: in windows there are a hundred times as many products, between frames as many fewer.
     """
     dot = lambda pattern, a, b: product(partial(jnp.einsum, pattern), a, b)
-    scores = dot("bghnd,bghmd->bghnm", queries, keys)
+    scores_of = lambda a, b: dot("bghnd,bghmd->bghnm", a, b)
+    count, numbers = queries.shape[-2:]
     if not cosine:
-        return scores / math.sqrt(queries.shape[-1])
+        return scores_of(queries, keys) / math.sqrt(numbers)
     inverse_length = lambda v: jax.lax.rsqrt(jnp.maximum(dot("bghnd,bghnd->bghn", v, v), 1e-24))
-    return scores * inverse_length(queries)[..., :, None] * inverse_length(keys)[..., None, :]
+    if count > numbers:
+        unit = lambda v: (v * inverse_length(v)[..., None]).astype(v.dtype)
+        return scores_of(unit(queries), unit(keys))
+    return scores_of(queries, keys) * inverse_length(queries)[..., :, None] * inverse_length(keys)[..., None, :]
 
 
 def attend(
@@ -62,13 +66,17 @@ def attend(
         return _attend(queries, keys, values, regions, cosine=cosine, bias=bias)
     at_once = max(n for n in range(1, at_once + 1) if groups % n == 0)
 
-    @jax.checkpoint
-    def of_some(first: Array) -> Array:
-        part = lambda x, axis: jax.lax.dynamic_slice_in_dim(x, first, at_once, axis)
-        apart = None if regions is None else part(jnp.asarray(regions), 0)
-        return _attend(part(queries, 1), part(keys, 1), part(values, 1), apart, cosine=cosine, bias=bias)
+    # handed in part by part: the gradient of slices taken inside would add arrays of zeros as large as the whole, once a part
+    in_parts = lambda x: jnp.moveaxis(
+        x.reshape(x.shape[0], -1, at_once, *x.shape[2:]), 1, 0
+    )  # [parts, B, at_once, heads, N, D]
+    apart = None if regions is None else jnp.asarray(regions).reshape(-1, at_once, count)
 
-    mixed = jax.lax.map(of_some, jnp.arange(0, groups, at_once))  # [groups / at_once, B, at_once, heads, N, D]
+    @jax.checkpoint
+    def of_part(part: tuple[Array, Array, Array, Array | None]) -> Array:
+        return _attend(*part, cosine=cosine, bias=bias)
+
+    mixed = jax.lax.map(of_part, (in_parts(queries), in_parts(keys), in_parts(values), apart))
     return jnp.moveaxis(mixed, 0, 1).reshape(values.shape)
 
 
@@ -79,10 +87,12 @@ def _attend(
     if regions is not None:
         apart = regions[:, None, :, None] != regions[:, None, None, :]  # [G, 1, N, N]
         scores = jnp.where(apart, scores + HIDDEN, scores)
-    weights = jax.nn.softmax(scores)
+    # the softmax, whose sum divides the mixed values instead of the weights: of its gradient a third of the time
+    weights = jnp.exp(scores - jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True)))
+    mix = lambda pattern, w: product(partial(jnp.einsum, pattern), w.astype(values.dtype), values)
+    mixed = mix("bghnm,bghmd->bghnd", weights) / jnp.sum(weights, axis=-1)[..., None]
     if bias is not None:
-        weights = weights + bias
-    mixed = product(partial(jnp.einsum, "bghnm,bghmd->bghnd"), weights.astype(values.dtype), values)
+        mixed = mixed + mix("hnm,bghmd->bghnd", bias)
     return mixed.astype(values.dtype)
 
 

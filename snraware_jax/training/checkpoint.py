@@ -6,14 +6,16 @@ that all of them see.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +27,21 @@ from snraware_jax.training import processes
 
 SEAL = "digests.json"
 BARRIER_SECONDS = 600  # that processes wait for one another in a save
+MOST_AT_ONCE = 2  # saves, each with a copy of what it saves: of the best parameters and of the state, at one step
+_numbers = itertools.count()  # of saves, which come in the same order in every process: names for barriers
+
+
+class Failure(NamedTuple):
+    """Of a save: its folder, and a line for the log."""
+
+    folder: Path
+    message: str
 
 
 class Saves(AbstractContextManager):
     """Saves beside the training, one after another; `start` returns as soon as the arrays are copied on their devices.
+
+    If saves come faster than they are done, `start` waits: copies do not pile up.
 
     A save that fails ends nothing: its message comes with the next look, and the checkpoint before it stays.
     """
@@ -42,15 +55,17 @@ class Saves(AbstractContextManager):
 
     def start(self, folder: Path, step: int, state: Any, *, keep: int = 2) -> None:
         """Saves a copy of `state` as `save` does, later."""
+        under_way = [save for _, _, save in self._going_on if not save.done()]
+        wait(under_way[: len(under_way) + 1 - MOST_AT_ONCE])
         copied = self._copy(state)
         self._going_on.append((folder, step, self._thread.submit(save, folder, step, copied, keep=keep)))
 
-    def failures(self, *, wait: bool = False) -> list[str]:
-        """A line for every save that has failed since the last look; `wait` for those that are going on."""
+    def failures(self, *, wait: bool = False) -> list[Failure]:
+        """The saves that have failed since the last look; `wait` for those that are going on."""
         looked_at = [entry for entry in self._going_on if wait or entry[2].done()]
         self._going_on = [entry for entry in self._going_on if entry not in looked_at]
         return [
-            f"step {step} was not saved in {folder} ({error}); the checkpoint before it is whole"
+            Failure(folder, f"step {step} was not saved in {folder} ({error}); the checkpoint before it is whole")
             for folder, step, save in looked_at
             if (error := save.exception()) is not None
         ]
@@ -72,16 +87,15 @@ def save(folder: Path, step: int, state: Any, *, keep: int = 2) -> Path:
     """
     final = folder.resolve() / f"{step:08d}"
     unfinished = final.with_name(f".{final.name}.unfinished")
-    first = jax.process_index() == 0
-    if first:
+    number = next(_numbers)
+
+    def prepare() -> None:
         later = [final.with_name(f"{other:08d}") for other in steps(folder) if other >= step]
         for old in (*final.parent.glob(".*.unfinished"), *later):
             shutil.rmtree(old, ignore_errors=True)
         unfinished.mkdir(parents=True)
-    with _checkpointer(set(range(jax.process_count()))) as checkpointer:
-        checkpointer.save(unfinished / "state", state)  # begins and ends with a barrier of all processes
-        checkpointer.wait_until_finished()
-    if first:
+
+    def seal() -> None:
         (unfinished / SEAL).write_text(json.dumps(digests(unfinished), indent=1))
         # to disk before the rename says that it is there
         for path in (*unfinished.rglob("*"), unfinished):
@@ -90,6 +104,16 @@ def save(folder: Path, step: int, state: Any, *, keep: int = 2) -> Path:
         flush(final.parent)
         for old in steps(folder)[:-keep]:
             shutil.rmtree(folder / f"{old:08d}")
+
+    # a save that fails in one process fails in all of them: otherwise the others would meet it in the barriers of its next
+    processes.first_for_all(f"save/{number}", prepare)
+    with processes.Meeting(f"save/{number}", BARRIER_SECONDS) as meeting:
+        with _checkpointer(set(range(jax.process_count())), f"save{number}", meeting) as checkpointer:
+            checkpointer.save(unfinished / "state", state)
+            checkpointer.wait_until_finished()
+        if jax.process_index() == 0:
+            seal()
+        meeting()
     return final
 
 
@@ -133,11 +157,13 @@ def _newest_usable(folder: Path, passed_over: list[str]) -> int:
     raise InputError(f"{folder}: no usable checkpoint ({reasons}); train again in another --workdir")
 
 
-def _checkpointer(members: set[int]) -> ocp.StandardCheckpointer:
+def _checkpointer(members: set[int], name: str = "", meeting: Callable[..., None] | None = None) -> ocp.StandardCheckpointer:
     # with processes named, Orbax meets at barriers of the coordinator; otherwise in programs on the devices, which would get
     # between those of the training
-    among = ocp.options.MultiprocessingOptions(primary_host=min(members), active_processes=members)
-    waiting = ocp.options.AsyncOptions(timeout_secs=BARRIER_SECONDS)
+    among = ocp.options.MultiprocessingOptions(
+        primary_host=min(members), active_processes=members, barrier_sync_key_prefix=name or None
+    )
+    waiting = ocp.options.AsyncOptions(timeout_secs=BARRIER_SECONDS, barrier_sync_fn=meeting)
     return ocp.StandardCheckpointer(multiprocessing_options=among, async_options=waiting)
 
 

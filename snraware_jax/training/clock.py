@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-PHASES = ("start", "compile", "data", "step", "evaluation", "checkpoint", "log")
+PHASES = ("start", "compile", "data", "step", "evaluation", "checkpoint", "log", "test")
 
 
 class Clock:
@@ -28,12 +28,13 @@ class Clock:
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
-        """Counts the time inside for `phase`; phases do not lie within one another."""
+        """Counts the time inside for `phase`, and what follows for the phase around it."""
+        around, _ = self.current()
         self._switch(phase)
         try:
             yield
         finally:
-            self._switch("step")  # what lies between phases belongs to the training
+            self._switch(around)
 
     def current(self) -> tuple[str, float]:
         """The phase that goes on, and for how many seconds it has."""

@@ -58,6 +58,7 @@ FIELDS_ADDED = {
     "train.heartbeat_seconds": 60.0,
     "profile.steps": "",
 }
+LOCK = ".lock"  # in a workdir
 VERSIONED = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "snraware-jax")
 
 
@@ -204,13 +205,9 @@ def keep(config: ConfigDict, workdir: Path) -> None:
       InputError: naming the fields that differ, if the workdir was made by another configuration, or by other weights for the
         perceptual loss.
     """
-    path = workdir / "config.json"
-    if path.exists():
-        compare(config, workdir)
-    elif workdir.exists() and any(workdir.iterdir()):
-        raise InputError(f"{workdir}: not empty and not a workdir of launch/train.py; give another --workdir")
+    check_workdir(config, workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    write_json(path, flatten(config))
+    write_json(workdir / "config.json", flatten(config))
     starts = workdir / "versions.json"
     before = _read(starts, list) if starts.exists() else []
     now = versions()
@@ -221,13 +218,26 @@ def keep(config: ConfigDict, workdir: Path) -> None:
     write_json(starts, [*before, now])
 
 
+def check_workdir(config: ConfigDict, workdir: Path) -> None:
+    """Refuses a workdir that belongs to another configuration or to something else.
+
+    Raises:
+      InputError: naming the fields that differ.
+    """
+    if (workdir / "config.json").exists():
+        compare(config, workdir)
+    elif workdir.exists() and any(path.name != LOCK for path in workdir.iterdir()):
+        raise InputError(f"{workdir}: not empty and not a workdir of launch/train.py; give another --workdir")
+
+
 def lock(workdir: Path) -> TextIO:
     """Takes WORKDIR for this process; the lock is held until the returned file is closed or the process ends, however it ends.
 
     Raises:
       InputError: if another process has it.
     """
-    file = (workdir / ".lock").open("w")
+    workdir.mkdir(parents=True, exist_ok=True)
+    file = (workdir / LOCK).open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -6,6 +6,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
@@ -15,19 +16,25 @@ from snraware_jax.errors import BAD_INPUT, INTERRUPTED, STOPPED, STUCK
 from snraware_jax.training.clock import Clock
 
 CODES = {signal.SIGTERM: STOPPED, signal.SIGINT: INTERRUPTED}
-NOTHING_UNSAVED = ("start", "compile")  # phases that may be left at once
+NOTHING_UNSAVED = ("start", "compile", "test")  # phases that may be left at once
 INTERVAL = 1.0  # seconds between looks at the clock
-LOOKS_BETWEEN_QUESTIONS = 2  # to the coordinator
+BETWEEN_QUESTIONS = 2.0  # seconds, to the coordinator
+PATIENCE = 3.0  # seconds without an answer until the log says so
+
+
+def limits(minutes: float) -> dict[str, float]:
+    """Seconds that each phase may last: `minutes`, a compilation ten times as long; start and test have no limit."""
+    return dict.fromkeys(("data", "step", "evaluation", "checkpoint", "log"), 60 * minutes) | {"compile": 600 * minutes}
 
 
 class Watch(AbstractContextManager):
     """While it is open, SIGTERM and Ctrl-C are requests to stop, which the loop asks for with `requested`.
 
-    A thread of its own ends the process where the loop cannot: at a signal while nothing is unsaved, at a second signal, when a
+    A thread of its own ends the process where the loop cannot: at a signal while nothing is unsaved, at a second Ctrl-C, when a
     phase lasts longer than it may, and when another process has failed.
 
     Args:
-      clock: that knows what goes on.
+      clock: that knows what goes on; the loop tells it.
       limits: seconds that a phase may last, of those that have a limit.
       name: of this process in messages, "" or "process 1 of 3: ".
       told: why another process ended, or None.
@@ -43,8 +50,10 @@ class Watch(AbstractContextManager):
         told: Callable[[], str | None] = lambda: None,
         leave: Callable[[int], None] = os._exit,
     ) -> None:
-        self._clock, self._limits, self._name, self._told, self._leave = clock, limits, name, told, leave
+        self.clock, self._limits, self._name, self._told, self._leave = clock, limits, name, told, leave
         self._signals: list[int] = []
+        self._closed = threading.Event()
+        self._asking_since: float | None = None
 
     @property
     def requested(self) -> bool:
@@ -64,12 +73,15 @@ class Watch(AbstractContextManager):
         self._former = {number: signal.signal(number, self._take) for number in CODES}
         self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
         self._thread.start()
+        # apart, because a coordinator that is stopped does not answer
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for number, handler in self._former.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._former_pipe)
+        self._closed.set()
         os.write(self._write, b"\0")
         self._thread.join()
         os.close(self._read)
@@ -79,7 +91,7 @@ class Watch(AbstractContextManager):
         """The handler does nothing: the thread has read the number from the pipe."""
 
     def _look(self) -> None:
-        looks = 0
+        silent = False
         while True:
             ready, _, _ = select.select([self._read], [], [], INTERVAL)
             numbers = os.read(self._read, 64) if ready else b""
@@ -89,14 +101,26 @@ class Watch(AbstractContextManager):
                 if number in CODES:
                     self._asked(number)
             self._stuck()
-            looks += 1
-            if looks % LOOKS_BETWEEN_QUESTIONS == 0 and (fault := self._told()):
+            since = self._asking_since
+            waiting = since is not None and time.monotonic() - since > PATIENCE
+            if waiting and not silent:
+                self._say(f"process 0, the coordinator, has not answered for {PATIENCE:.0f} s")
+            silent = waiting
+
+    def _listen(self) -> None:
+        while not self._closed.wait(BETWEEN_QUESTIONS):
+            self._asking_since = time.monotonic()
+            fault = self._told()
+            self._asking_since = None
+            if fault:
                 self._end(f"another process ended: {fault}", BAD_INPUT)
 
     def _asked(self, number: int) -> None:
+        # SIGTERM may come twice, from a scheduler and from a loop that passes it on; Ctrl-C twice is meant
+        again = number == signal.SIGINT and number in self._signals
         self._signals.append(number)
-        phase, _ = self._clock.current()
-        if len(self._signals) > 1 or phase in NOTHING_UNSAVED:
+        phase, _ = self.clock.current()
+        if again or phase in NOTHING_UNSAVED:
             self._end(
                 f"stopped by {signal.Signals(number).name}; the same command goes on from the newest checkpoint", self.code
             )
@@ -104,7 +128,7 @@ class Watch(AbstractContextManager):
             self._say(f"{signal.Signals(number).name}: saving and leaving after this step")
 
     def _stuck(self) -> None:
-        phase, seconds = self._clock.current()
+        phase, seconds = self.clock.current()
         if seconds > self._limits.get(phase, float("inf")):
             self._say(f"stuck: {phase} has lasted {seconds:.0f} s; where its threads are:")
             faulthandler.dump_traceback(all_threads=True)

@@ -4,6 +4,7 @@ metrics.jsonl depends on what is computed alone: a run that was killed and went 
 """
 
 import json
+import math
 import resource
 import statistics
 import sys
@@ -78,15 +79,25 @@ class MetricsWriter:
         self._append(self._timing, row)
 
     def _append(self, file: Any, row: dict[str, Any]) -> None:
-        file.write(json.dumps(row) + "\n")
-        for name, value in row.items():
+        # JSON has no numbers that are not finite
+        plain = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
+        file.write(json.dumps(plain) + "\n")
+        for name, value in plain.items():
             if name != "step" and isinstance(value, (int, float)):
                 self._board.add_scalar(name, value, row["step"])
 
     def flush(self) -> None:
-        """Makes what was written visible to other programs."""
-        for file in (self._file, self._timing, self._board):
-            file.flush()
+        """Makes what was written visible to other programs.
+
+        Raises:
+          InputError: if it cannot be written.
+        """
+        try:
+            for file in (self._file, self._timing, self._board):
+                file.flush()
+        except OSError as error:
+            again = "make room, then give the same command again"
+            raise InputError(f"{self.path.parent}: figures cannot be written ({error.strerror}); {again}") from error
 
     def close(self) -> None:
         """Closes all files."""

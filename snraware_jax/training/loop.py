@@ -23,7 +23,6 @@ from snraware_jax.evaluation import pictures
 from snraware_jax.metrics import gain_db
 from snraware_jax.progress import Progress
 from snraware_jax.training import checkpoint, mesh, processes
-from snraware_jax.training.clock import PHASES, Clock
 from snraware_jax.training.health import Watch
 from snraware_jax.training.logging import MetricsWriter, Timing, read_metrics
 from snraware_jax.training.profile import profiler
@@ -32,35 +31,30 @@ from snraware_jax.training.state import TrainState
 from snraware_jax.training.step import noisy_pairs
 
 MOST_SKIPPED = 10  # steps in a row with gradients that are not finite before the run goes back
-COMPILATIONS = 10  # times as long as any other phase may last
 VALIDATION_EPOCH = 2**30  # an epoch that training never reaches: validation noise is its own, and always the same
 
 
-def train(config: ConfigDict, run: Run, training: Source, validation: Source, workdir: Path) -> TrainState:
+def train(config: ConfigDict, run: Run, training: Source, validation: Source, workdir: Path, watch: Watch) -> TrainState:
     """Trains from the newest checkpoint of WORKDIR, or from the start, to the end of the budget.
 
     Writes checkpoints, best (the averaged parameters with the highest validation gain), metrics.jsonl, timing.jsonl, samples/*.png
-    and curves.png below `workdir`. A run that was killed and is started again makes the same numbers as one that was not.
+    and curves.png below `workdir`. A run that was killed and is started again makes the same numbers as one that was not. `watch` is
+    open, and says when to stop.
 
     Raises:
       InputError: if gradients are not finite for `MOST_SKIPPED` steps, and again for the same steps after going back to the newest
         checkpoint; if the last checkpoint cannot be written.
       Stopped: after SIGTERM or Ctrl-C, when everything is saved.
     """
-    clock, first = Clock(), jax.process_index() == 0
-    limit = 60.0 * config.train.stuck_minutes
-    limits = {phase: limit * (COMPILATIONS if phase == "compile" else 1) for phase in PHASES}
+    clock, first = watch.clock, jax.process_index() == 0
     with ExitStack() as opened:
-        watch = opened.enter_context(Watch(clock, limits, name=processes.name(), told=processes.told))
-
         # ---- restore, or start ----------------------------------------------------------------------------------------------
         checkpoints, best = workdir / "checkpoints", workdir / "best"
         state, step = _restore(checkpoints, run)
         if step >= run.steps:
             _draw_curves(workdir)
             return state
-        best_gain = max((row["validation_gain_db"] for row in read_metrics(workdir / "metrics.jsonl")
-                         if "validation_gain_db" in row and row["step"] <= step), default=-math.inf)  # fmt: skip
+        best_gain = _gain_of_best(best, read_metrics(workdir / "metrics.jsonl"), step)
         vgg = jax.device_put(run.vgg(), mesh.replicated(run.mesh))
         batches = _batches(config, run, training, step)
         batch = next(batches)
@@ -78,7 +72,9 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
         progress = opened.enter_context(Progress(run.steps, "train", enabled=first, start=step))
         profile = profiler(config.profile.steps, workdir / "profile", run.steps)
         pending: list[tuple[int, dict[str, Array]]] = []
+        failed: list[Path] = []  # folders of saves, since the last evaluation
         saved_at, went_back_at = time.monotonic(), 0
+        opened.enter_context(clock("step"))  # what is not counted for another phase
         while step < run.steps:
             # ---- step, with the next batch read while it runs ---------------------------------------------------------------
             profile(step)
@@ -108,13 +104,12 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
                         metrics.write_timing(timing.row(step))
                         metrics.flush()
                 progress.update(step, loss=rows[-1]["loss"], gain_db=rows[-1]["gain_db"], lr=rows[-1]["learning_rate"])
-                for line in saves.failures():
-                    progress.note(f"train: {line}; trying again at the next")
+                failed += _noted(saves.failures(), progress)
 
                 # ---- gradients that stay not finite: back to the newest checkpoint, once ------------------------------------
                 if rows[-1]["skipped"] >= MOST_SKIPPED:
                     _stop_if_stuck(rows[-1], went_back_at)
-                    saves.failures(wait=True)
+                    failed += _noted(saves.failures(wait=True), progress)
                     went_back_at = step
                     progress.note(f"step {step}: gradients not finite for {rows[-1]['skipped']:.0f} steps; going back")
                     state, step = _restore(checkpoints, run)
@@ -126,6 +121,11 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
 
             # ---- evaluate ---------------------------------------------------------------------------------------------------
             if evaluate:
+                with clock("checkpoint"):  # until now known to all processes, or to none
+                    failed += _noted(saves.failures(wait=True), progress)
+                if best in failed:
+                    best_gain = -math.inf
+                failed.clear()
                 with clock("evaluation"):
                     gain, sample = validate(state.ema)
                     progress.note(f"step {step}: validation gain {gain:.2f} dB")
@@ -138,13 +138,14 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
                     saves.start(best, step, state.ema, keep=1)
 
             # ---- save -------------------------------------------------------------------------------------------------------
-            if save:
+            # not in a streak of gradients that are not finite: going back leads to the state before it
+            if save and (stop or last or not rows[-1]["skipped"]):
                 with clock("checkpoint"):
                     saves.start(checkpoints, step, state)
                     saved_at = time.monotonic()
                     if (last or stop) and (failures := saves.failures(wait=True)):
-                        raise InputError(f"{failures[-1]}; make room, then give the same command again")
-            if stop and not last:
+                        raise InputError(f"{failures[-1].message}; make room, then give the same command again")
+            if stop:
                 again = shlex.join(["python", *sys.argv])
                 raise Stopped(f"stopped at step {step} of {run.steps}, all saved; to go on: {again}", watch.code)
         profile(step)  # may end with the run
@@ -185,6 +186,20 @@ def _requests(run: Run, *, stop: bool = False, save: bool = False) -> Array:
     """What this process asks for: `[devices, 2]`, a row a device, over all processes."""
     mine = np.tile(np.asarray([stop, save], np.float32), (jax.local_device_count(), 1))
     return mesh.global_batch({"requests": mine}, run.mesh)["requests"]
+
+
+def _noted(failures: list[checkpoint.Failure], progress: Progress) -> list[Path]:
+    """The folders of saves that failed, which the log learns."""
+    for failure in failures:
+        progress.note(f"train: {failure.message}; trying again at the next")
+    return [failure.folder for failure in failures]
+
+
+def _gain_of_best(best: Path, rows: list[dict[str, Any]], step: int) -> float:
+    """The validation gain of the parameters in BEST, by the rows of steps that the run still has."""
+    gains = {row["step"]: row["validation_gain_db"] for row in rows if "validation_gain_db" in row and row["step"] <= step}
+    saved = checkpoint.steps(best)
+    return gains.get(saved[-1] if saved else 0, max(gains.values(), default=-math.inf) if saved else -math.inf)
 
 
 def _say(line: str) -> None:

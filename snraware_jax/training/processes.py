@@ -1,8 +1,12 @@
 """Several processes of one run: how they find one another, wait for one another, and hear of one another's faults."""
 
 import os
+import sys
+import time
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any
 
 import jax
@@ -15,6 +19,7 @@ ADDRESS, COUNT, NUMBER = VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCES
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 LONGEST_WAIT = 24 * 3600.0  # seconds for work that one process does for all; a process that dies ends the wait by its heartbeat
 FAULTS = "snraware/faults/"
+GRACE = 4.0  # seconds in which every process hears of a fault in another, which it asks for every 2
 
 
 def join(heartbeat: float) -> None:
@@ -118,15 +123,66 @@ def of_first(number: int) -> int:
 
 
 def tell(fault: str) -> None:
-    """Lets the other processes know why this one ends."""
+    """Lets the other processes know why this one ends, and waits until they do: its end would be a fault in their collectives."""
     if not alone():
         _client().key_value_set(f"{FAULTS}{jax.process_index()}", fault)
+        time.sleep(GRACE)
 
 
 def told() -> str | None:
     """Why another process ended, or None."""
     found = [] if alone() else _client().key_value_dir_get(FAULTS)
     return next((fault for key, fault in found if not key.endswith(f"/{jax.process_index()}")), None)
+
+
+def leave(code: int) -> None:
+    """Ends this process at once, without the barrier at which JAX waits for the others; process 0 lets them go first.
+
+    The end of process 0, where the coordinator is, aborts all that are still there.
+    """
+    sys.stdout.flush()
+    if not alone() and jax.process_index() == 0:
+        time.sleep(GRACE)
+    os._exit(code)
+
+
+class Meeting(AbstractContextManager):
+    """Barriers inside a piece of work of all processes: where one of them fails, the others are told instead of left waiting.
+
+        with Meeting("save/3", seconds=600) as meeting:
+            write(...)
+            meeting()  # raises here in every process, if `write` failed in one
+
+    Args:
+      key: another one for every use in a run.
+      seconds: that processes wait for one another.
+    """
+
+    def __init__(self, key: str, seconds: float) -> None:
+        self._key, self._seconds, self._count, self._told = key, seconds, 0, False
+
+    def __call__(self, **_: Any) -> None:
+        """Waits for every process; its signature is that of Orbax's `barrier_sync_fn`.
+
+        Raises:
+          OSError: if the work of another process has failed.
+        """
+        if alone():
+            return
+        self._wait()
+        if faults := _client().key_value_dir_get(f"snraware/failed/{self._key}/"):
+            self._told = True
+            raise OSError(faults[0][1])
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None and not self._told and not alone():
+            text = " ".join(str(error).split())[:300]
+            _client().key_value_set(f"snraware/failed/{self._key}/{jax.process_index()}", f"{name()}{text}")
+            self._wait()  # where the others are, or will be
+
+    def _wait(self) -> None:
+        self._count += 1
+        barrier(f"{self._key}/{self._count}", self._seconds)
 
 
 def _client() -> Any:
