@@ -12,7 +12,7 @@ import machine
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from data_pipeline import heap  # noqa: E402 (imports no JAX, which must start behind it)
+from data_pipeline import heap  # imports no JAX, which has to start behind it
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
