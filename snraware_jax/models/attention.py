@@ -17,9 +17,16 @@ from snraware_jax.models.products import product
 from snraware_jax.models.settings import ModelSettings
 
 MOST_SCORES = 2**23  # of one sample at once: float32, 32 MiB
+MANY = 16  # products of a token, for each number in it
 HIDDEN = -100.0  # added to the score of tokens that must not see each other
 BIAS_SD = 0.02  # of a bias table at the start
 WINDOW_KINDS = ("V2", "V3", "S3", "Sh")  # whose heads are settings.window_heads
+
+
+def many_products(tokens: Array) -> bool:
+    """Whether products of tokens far outnumber the numbers in them, `[..., N, D]`: then what can be is done to the tokens."""
+    count, numbers = tokens.shape[-2:]
+    return count > MANY * numbers
 
 
 def similarity(queries: Array, keys: Array, *, cosine: bool = True) -> Array:
@@ -30,11 +37,10 @@ def similarity(queries: Array, keys: Array, *, cosine: bool = True) -> Array:
     """
     dot = lambda pattern, a, b: product(partial(jnp.einsum, pattern), a, b)
     scores_of = lambda a, b: dot("bghnd,bghmd->bghnm", a, b)
-    count, numbers = queries.shape[-2:]
     if not cosine:
-        return scores_of(queries, keys) / math.sqrt(numbers)
+        return scores_of(queries, keys) / math.sqrt(queries.shape[-1])
     inverse_length = lambda v: jax.lax.rsqrt(jnp.maximum(dot("bghnd,bghnd->bghn", v, v), 1e-24))
-    if count > numbers:
+    if many_products(queries):
         unit = lambda v: (v * inverse_length(v)[..., None]).astype(v.dtype)
         return scores_of(unit(queries), unit(keys))
     return scores_of(queries, keys) * inverse_length(queries)[..., :, None] * inverse_length(keys)[..., None, :]
@@ -87,13 +93,13 @@ def _attend(
     if regions is not None:
         apart = regions[:, None, :, None] != regions[:, None, None, :]  # [G, 1, N, N]
         scores = jnp.where(apart, scores + HIDDEN, scores)
-    # the softmax, whose sum divides the mixed values instead of the weights: of its gradient a third of the time
-    weights = jnp.exp(scores - jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True)))
     mix = lambda pattern, w: product(partial(jnp.einsum, pattern), w.astype(values.dtype), values)
-    mixed = mix("bghnm,bghmd->bghnd", weights) / jnp.sum(weights, axis=-1)[..., None]
-    if bias is not None:
-        mixed = mixed + mix("hnm,bghmd->bghnd", bias)
-    return mixed.astype(values.dtype)
+    if many_products(values):  # the softmax, whose sum divides the mixed values instead of the weights
+        weights = jnp.exp(scores - jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True)))
+        mixed = mix("bghnm,bghmd->bghnd", weights) / jnp.sum(weights, axis=-1)[..., None]
+        return (mixed if bias is None else mixed + mix("hnm,bghmd->bghnd", bias)).astype(values.dtype)
+    weights = jax.nn.softmax(scores)
+    return mix("bghnm,bghmd->bghnd", weights if bias is None else weights + bias).astype(values.dtype)
 
 
 class Attention(nnx.Module):
