@@ -9,7 +9,7 @@
 #
 # RESTARTS_WITHOUT_PROGRESS [5]   so many failures in a row without progress end the loop, with the code of the last
 # RESTART_PAUSE [10]              whole seconds before the first restart; no pause is longer than 300
-# RESTART_PASS_ON [yes]           no: whoever ends the loop signals the training itself, as SLURM does; two signals would end it unsaved
+# RESTART_PASS_ON [yes]           no: whoever ends the loop signals the training itself, as SLURM does
 set -euo pipefail
 
 most=${RESTARTS_WITHOUT_PROGRESS:-5}
