@@ -8,6 +8,7 @@ a table; writes one JSON object of one line.
 """
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -30,17 +31,17 @@ STALLED = 0.05  # of the reads
 
 
 class Stalling:
-    """A source of which some reads, always the same ones, take `seconds` longer."""
+    """A source of which every twentieth read takes `seconds` longer."""
 
     def __init__(self, source: "Source", seconds: float) -> None:
-        self._source, self._seconds, self._reads = source, seconds, 0
+        self._source, self._seconds = source, seconds
+        self._reads = itertools.count(1)
 
     def __len__(self) -> int:
         return len(self._source)
 
     def __getitem__(self, position: int) -> Any:
-        self._reads += 1
-        if self._reads % round(1 / STALLED) == 0:
+        if next(self._reads) % round(1 / STALLED) == 0:
             time.sleep(self._seconds)
         return self._source[position]
 

@@ -3,6 +3,7 @@
 The content of step s is a function of (seed, s) alone, so that a restart at step s needs no iterator state.
 """
 
+import signal
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -101,10 +102,18 @@ def batches(
     steps = shares.slice(slice(host, None, hosts)).slice(slice(first_step, None))
     ahead = steps.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads))
     if workers:
-        ahead = ahead.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2))
+        options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
+        ahead = ahead.mp_prefetch(options, worker_init_fn=_leave_signals_to_the_program)
         # out of shared memory, which Python complains about if it is still in use at the end of a program
         ahead = ahead.map(lambda batch: {name: np.array(value) for name, value in batch.items()})
     return _closing(iter(ahead))
+
+
+def _leave_signals_to_the_program(worker: int, workers: int) -> None:
+    """Ctrl-C and SLURM's SIGTERM come to every process; a training that saves first needs its workers until then."""
+    del worker, workers
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def stack(samples: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from launch import program
+from snraware_jax.errors import Stopped
 
 if TYPE_CHECKING:
     from snraware_jax.evaluation.in_distribution import Case
@@ -76,6 +77,8 @@ def gains_of_run(config: ConfigDict, folder: Path, data: Path, cases: "list[Case
     with configuration.lock(folder):
         with training.watched(config) as watch:
             training.train(config, folder, data, watch)
+        if watch.requested:
+            raise Stopped("stopped; the same command goes on", watch.code)
         return comparison.gains(best.restore(config, folder).denoise, cases)
 
 

@@ -36,8 +36,8 @@ def main() -> None:
     except (InputError, OSError) as error:
         if processes.alone():
             raise
-        processes.tell(describe(error))
         print(f"train.py: {describe(error)}", file=sys.stderr, flush=True)
+        processes.tell(describe(error))
         processes.leave(BAD_INPUT)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ml_collections import ConfigDict
 
 from launch import program
+from snraware_jax.errors import InputError
 
 if TYPE_CHECKING:
     from data_pipeline import simulator
@@ -65,7 +66,7 @@ def _with_steps(config: ConfigDict, training: "Source", workdir: Path) -> Config
     from snraware_jax.training.run import assemble
 
     path = workdir / "budget.json"
-    steps = processes.of_first(json.loads(path.read_text())["steps"] if path.exists() else 0)
+    steps = processes.of_first(_steps_kept(path) if jax.process_index() == 0 else 0)
     if not steps:
         seconds = loop.seconds_of_a_step(config, assemble(config, len(training)), training)
         steps = processes.of_first(max(1, round(60 * config.train.minutes / seconds)))
@@ -75,6 +76,14 @@ def _with_steps(config: ConfigDict, training: "Source", workdir: Path) -> Config
     config = config.copy_and_resolve_references()
     config.train.update(steps=steps, minutes=0.0)
     return config
+
+
+def _steps_kept(path: Path) -> int:
+    """What budget.json says; 0 if there is none."""
+    try:
+        return int(json.loads(path.read_text())["steps"]) if path.exists() else 0
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged; delete it, and the steps are measured again") from error
 
 
 def simulator_settings(config: ConfigDict) -> "simulator.Settings":

@@ -77,7 +77,7 @@ class Saves(AbstractContextManager):
 def save(folder: Path, step: int, state: Any, *, keep: int = 2) -> Path:
     """Writes FOLDER/STEP and removes all but the newest `keep` checkpoints.
 
-    Checkpoints of later steps are removed first: a run that went back makes them again.
+    Checkpoints of later steps are removed too: a run that went back makes them again.
 
     Args:
       folder: of all checkpoints of a run, absolute or relative.
@@ -90,8 +90,7 @@ def save(folder: Path, step: int, state: Any, *, keep: int = 2) -> Path:
     number = next(_numbers)
 
     def prepare() -> None:
-        later = [final.with_name(f"{other:08d}") for other in steps(folder) if other >= step]
-        for old in (*final.parent.glob(".*.unfinished"), *later):
+        for old in final.parent.glob(".*.unfinished"):
             shutil.rmtree(old, ignore_errors=True)
         unfinished.mkdir(parents=True)
 
@@ -100,10 +99,14 @@ def save(folder: Path, step: int, state: Any, *, keep: int = 2) -> Path:
         # to disk before the rename says that it is there
         for path in (*unfinished.rglob("*"), unfinished):
             flush(path)
+        if final.exists():  # of a run that went back
+            shutil.rmtree(final)
         os.replace(unfinished, final)
         flush(final.parent)
-        for old in steps(folder)[:-keep]:
-            shutil.rmtree(folder / f"{old:08d}")
+        found = steps(folder)
+        until = found.index(step) + 1
+        for old in (*found[until:], *found[: max(0, until - keep)]):
+            shutil.rmtree(folder / f"{old:08d}", ignore_errors=True)  # tried again at the next save
 
     # a save that fails in one process fails in all of them: otherwise the others would meet it in the barriers of its next
     processes.first_for_all(f"save/{number}", prepare)

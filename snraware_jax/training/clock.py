@@ -61,7 +61,8 @@ def productive(rows: Iterable[Mapping[str, Any]], first_step: int) -> float:
     """Seconds of earlier starts that went into steps which the run still has.
 
     Args:
-      rows: of timing.jsonl, each with `start` (which start of the run wrote it), `step`, and the seconds of steps since that start.
+      rows: of timing.jsonl, each with `start` (which start of the run wrote it), `from_step` (where that went on from), `step`, and
+        `productive_s`, the seconds of steps since that start which were not gone back behind.
       first_step: the step that this start goes on from; what was done beyond it is lost.
     """
     starts: dict[int, list[Mapping[str, Any]]] = {}
@@ -70,6 +71,6 @@ def productive(rows: Iterable[Mapping[str, Any]], first_step: int) -> float:
     kept, limit = 0.0, first_step
     for number in sorted(starts, reverse=True):
         counted = [row for row in starts[number] if row["step"] <= limit]
-        kept += counted[-1]["seconds"]["step"] if counted else 0.0
+        kept += counted[-1]["productive_s"] if counted else 0.0
         limit = min(limit, starts[number][0]["from_step"])
     return kept

@@ -158,7 +158,11 @@ def _rules(config: ConfigDict, devices: int) -> Iterator[tuple[str, bool, str]]:
     for name, names in choices.items():
         yield f"optimizer.{name}", config.optimizer[name] in names, f"choose one of {', '.join(names)}"
     cycled = config.optimizer.cycle_momentum
-    yield "optimizer.cycle_momentum", not cycled or config.optimizer.name == "sign_momentum", "for sign_momentum alone"
+    yield (
+        "optimizer.cycle_momentum",
+        not cycled or config.optimizer.name == "sign_momentum",
+        "for sign_momentum alone, --config.optimizer.cycle_momentum=False",
+    )
     for name in ("optimizer.rho", "optimizer.refresh_every"):
         yield name, of(name) > 0, f"give a number above 0, --config.{name}={FIELDS_ADDED[name]}"
     yield "model.dtype", config.model.dtype in models.DTYPES, f"choose one of {', '.join(models.DTYPES)}"

@@ -101,6 +101,8 @@ class Watch(AbstractContextManager):
                 if number in CODES:
                     self._asked(number)
             self._stuck()
+            if self._signals and self.clock.current()[0] in NOTHING_UNSAVED:  # asked when the loop had nothing more to ask
+                self._end("stopped; the same command goes on from the newest checkpoint", self.code)
             since = self._asking_since
             waiting = since is not None and time.monotonic() - since > PATIENCE
             if waiting and not silent:
@@ -109,8 +111,11 @@ class Watch(AbstractContextManager):
 
     def _listen(self) -> None:
         while not self._closed.wait(BETWEEN_QUESTIONS):
-            self._asking_since = time.monotonic()
-            fault = self._told()
+            self._asking_since = self._asking_since or time.monotonic()
+            try:
+                fault = self._told()
+            except RuntimeError:  # no answer, which the log says after a while
+                continue
             self._asking_since = None
             if fault:
                 self._end(f"another process ended: {fault}", BAD_INPUT)

@@ -9,7 +9,8 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ PEAK_TFLOPS = {
     "NVIDIA H100": 989.0,
     "NVIDIA H200": 989.0,
 }
+NOT_DRAWN = ("step", "start", "from_step", "time", "age")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -41,7 +43,10 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        rows = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+        lines = path.read_text().splitlines()
+        rows = [json.loads(line) for line in lines[:-1]]
+        with suppress(json.JSONDecodeError):  # cut off
+            rows += [json.loads(line) for line in lines[-1:]]
         if not all(isinstance(row["step"], int) for row in rows):
             raise ValueError("a step is not a number")
     except (ValueError, KeyError, TypeError) as error:
@@ -54,13 +59,13 @@ class MetricsWriter:
 
     def __init__(self, workdir: Path, step: int) -> None:
         self.path = workdir / "metrics.jsonl"
-        self._timing = (workdir / "timing.jsonl").open("a")
+        timing = workdir / "timing.jsonl"
+        _write(timing, read_metrics(timing))  # a line that was cut off must not be appended to
+        self._timing = timing.open("a")
         self._open(step)
 
     def _open(self, step: int) -> None:
-        kept = [row for row in read_metrics(self.path) if row["step"] <= step]
-        with replacing(self.path) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        _write(self.path, [row for row in read_metrics(self.path) if row["step"] <= step])
         self._file = self.path.open("a")
         self._board = SummaryWriter(str(self.path.with_name("tensorboard")), purge_step=step + 1)
 
@@ -81,9 +86,11 @@ class MetricsWriter:
     def _append(self, file: Any, row: dict[str, Any]) -> None:
         # JSON has no numbers that are not finite
         plain = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
-        file.write(json.dumps(plain) + "\n")
-        for name, value in plain.items():
-            if name != "step" and isinstance(value, (int, float)):
+        with self._told():
+            file.write(json.dumps(plain) + "\n")
+        phases = {f"seconds/{phase}": spent for phase, spent in row.get("seconds", {}).items()}
+        for name, value in (plain | phases).items():
+            if name not in NOT_DRAWN and isinstance(value, (int, float)):
                 self._board.add_scalar(name, value, row["step"])
 
     def flush(self) -> None:
@@ -92,17 +99,28 @@ class MetricsWriter:
         Raises:
           InputError: if it cannot be written.
         """
-        try:
+        with self._told():
             for file in (self._file, self._timing, self._board):
                 file.flush()
-        except OSError as error:
-            again = "make room, then give the same command again"
-            raise InputError(f"{self.path.parent}: figures cannot be written ({error.strerror}); {again}") from error
 
     def close(self) -> None:
         """Closes all files."""
         for file in (self._file, self._timing, self._board):
-            file.close()
+            with suppress(OSError):  # `flush` has said so
+                file.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            again = "make room, then give the same command again"
+            raise InputError(f"{self.path.parent}: figures cannot be written ({error.strerror}); {again}") from error
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 class Timing:
@@ -123,12 +141,22 @@ class Timing:
         started_ago = clock.total()
         self._first_time = min((row["time"] - row["age"] for row in rows), default=time.time() - started_ago)
         self._ends: list[float] = []
+        self._marks: list[tuple[int, float]] = [(step, 0.0)]  # steps, and seconds in steps until then
+        self._lost = 0.0  # seconds of steps that were gone back behind
         peak = next((tflops for kind, tflops in PEAK_TFLOPS.items() if jax.devices()[0].device_kind.startswith(kind)), None)
         self._peak = None if peak is None else 1e12 * peak * jax.device_count()
 
     def step_done(self) -> None:
         """To be called at the end of every step."""
         self._ends.append(self._clock.spent("step", "data"))  # not what lies between steps: evaluation, saves, logs
+
+    def went_back(self, step: int) -> None:
+        """The steps behind `step` were for nothing."""
+        now = self._clock.spent("step")
+        self._marks = [mark for mark in self._marks if mark[0] <= step]
+        self._lost += now - self._marks[-1][1]
+        self._marks.append((step, now))
+        self._ends.clear()
 
     def row(self, step: int) -> dict[str, Any]:
         """Figures of the steps since the last row, and of the run.
@@ -148,7 +176,9 @@ class Timing:
             "time": time.time(),
             "age": age,
         }
-        row |= {"seconds": seconds, "goodput": (self._before + seconds["step"]) / age, "memory_gb": memory_gb()}
+        self._marks.append((step, self._clock.spent("step")))
+        row |= {"productive_s": self._marks[-1][1] - self._lost, "seconds": seconds, "memory_gb": memory_gb()}
+        row |= {"goodput": (self._before + row["productive_s"]) / age}
         if lengths:
             rate = len(lengths) / sum(lengths)
             row |= {"step_s": statistics.median(lengths), "step_p99_s": lengths[int(0.99 * (len(lengths) - 1))]}

@@ -54,9 +54,11 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
         if step >= run.steps:
             _draw_curves(workdir)
             return state
-        best_gain = _gain_of_best(best, read_metrics(workdir / "metrics.jsonl"), step)
+        # as process 0 sees the files: all have to agree on what is best
+        best_gain = processes.of_first(_gain_of_best(best, read_metrics(workdir / "metrics.jsonl"), step) if first else 0.0)
+        gain_before = best_gain
         vgg = jax.device_put(run.vgg(), mesh.replicated(run.mesh))
-        batches = _batches(config, run, training, step)
+        batches = batches_of(config, run, training, step)
         batch = next(batches)
 
         # ---- compile, once --------------------------------------------------------------------------------------------------
@@ -66,8 +68,10 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
             _say(f"step compiled once in {time.perf_counter() - started:.1f} s")
             validate = _validation(config, run, validation)
 
+        opened.enter_context(clock("checkpoint"))  # what waiting for saves at the end counts for
         saves = opened.enter_context(checkpoint.Saves())
-        timing = Timing(read_metrics(workdir / "timing.jsonl"), step, images=config.batch_size, flops=run.flops, clock=clock)
+        rows_before = read_metrics(workdir / "timing.jsonl") if first else []
+        timing = Timing(rows_before, step, images=config.batch_size, flops=run.flops, clock=clock)
         metrics = opened.enter_context(closing(MetricsWriter(workdir, step))) if first else None
         progress = opened.enter_context(Progress(run.steps, "train", enabled=first, start=step))
         profile = profiler(config.profile.steps, workdir / "profile", run.steps)
@@ -87,7 +91,8 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
             pending.append((step, figures))
             # the step before: no more than two are under way, and every process learns at the same step what any of them asks for
             stop, save = (bool(asked) for asked in np.asarray(pending[-2:][0][1]["requests"]))
-            timing.step_done()
+            if first:
+                timing.step_done()
 
             # ---- log --------------------------------------------------------------------------------------------------------
             last = step == run.steps
@@ -112,9 +117,11 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
                     failed += _noted(saves.failures(wait=True), progress)
                     went_back_at = step
                     progress.note(f"step {step}: gradients not finite for {rows[-1]['skipped']:.0f} steps; going back")
-                    state, step = _restore(checkpoints, run)
-                    batches = _batches(config, run, training, step)
-                    batch = next(batches)
+                    with clock("checkpoint"):
+                        state, step = _restore(checkpoints, run)
+                        batches = batches_of(config, run, training, step)
+                        batch = next(batches)
+                    timing.went_back(step)
                     if metrics is not None:
                         metrics.go_back(step)
                     continue
@@ -123,8 +130,8 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
             if evaluate:
                 with clock("checkpoint"):  # until now known to all processes, or to none
                     failed += _noted(saves.failures(wait=True), progress)
-                if best in failed:
-                    best_gain = -math.inf
+                if best in failed:  # the one before is still there
+                    best_gain = gain_before
                 failed.clear()
                 with clock("evaluation"):
                     gain, sample = validate(state.ema)
@@ -134,13 +141,15 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
                         metrics.flush()
                         pictures.training_samples(workdir / "samples" / f"{step:08d}.png", *sample)
                 if gain > best_gain:
-                    best_gain = gain
+                    gain_before, best_gain = best_gain, gain
                     saves.start(best, step, state.ema, keep=1)
 
             # ---- save -------------------------------------------------------------------------------------------------------
             # not in a streak of gradients that are not finite: going back leads to the state before it
             if save and (stop or last or not rows[-1]["skipped"]):
                 with clock("checkpoint"):
+                    if last or stop:  # failures of those before do not end the run
+                        failed += _noted(saves.failures(wait=True), progress)
                     saves.start(checkpoints, step, state)
                     saved_at = time.monotonic()
                     if (last or stop) and (failures := saves.failures(wait=True)):
@@ -156,7 +165,7 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
 
 def seconds_of_a_step(config: ConfigDict, run: Run, training: Source, count: int = 5) -> float:
     """The median over `count` steps from the start, whose results are dropped; compiles the step for them alone."""
-    batches = _batches(config, run, training, 0)
+    batches = batches_of(config, run, training, 0)
     state, vgg = run.initial_state(), jax.device_put(run.vgg(), mesh.replicated(run.mesh))
     train_step = _compiled(run, state, next(batches), vgg)
     lengths = []
@@ -197,7 +206,7 @@ def _noted(failures: list[checkpoint.Failure], progress: Progress) -> list[Path]
 
 def _gain_of_best(best: Path, rows: list[dict[str, Any]], step: int) -> float:
     """The validation gain of the parameters in BEST, by the rows of steps that the run still has."""
-    gains = {row["step"]: row["validation_gain_db"] for row in rows if "validation_gain_db" in row and row["step"] <= step}
+    gains = {row["step"]: gain for row in rows if row["step"] <= step and (gain := row.get("validation_gain_db")) is not None}
     saved = checkpoint.steps(best)
     return gains.get(saved[-1] if saved else 0, max(gains.values(), default=-math.inf) if saved else -math.inf)
 
@@ -221,7 +230,8 @@ def _restore(checkpoints: Path, run: Run) -> tuple[TrainState, int]:
     return state, step
 
 
-def _batches(config: ConfigDict, run: Run, source: Source, step: int) -> Iterator[dict[str, Array]]:
+def batches_of(config: ConfigDict, run: Run, source: Source, step: int) -> Iterator[dict[str, Array]]:
+    """The batches of a run from `step` on, on its devices."""
     host_batches = loader.batches(
         source,
         batch_size=config.batch_size,

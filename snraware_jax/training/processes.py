@@ -1,5 +1,6 @@
 """Several processes of one run: how they find one another, wait for one another, and hear of one another's faults."""
 
+import math
 import os
 import sys
 import time
@@ -7,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from jax._src import distributed  # the coordinator's barriers and key-value store have no public names
@@ -18,6 +19,7 @@ from snraware_jax.errors import InputError, describe
 ADDRESS, COUNT, NUMBER = VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 LONGEST_WAIT = 24 * 3600.0  # seconds for work that one process does for all; a process that dies ends the wait by its heartbeat
+Number = TypeVar("Number", int, float)
 FAULTS = "snraware/faults/"
 GRACE = 4.0  # seconds in which every process hears of a fault in another, which it asks for every 2
 
@@ -34,7 +36,8 @@ def join(heartbeat: float) -> None:
     Raises:
       InputError: if the variables contradict one another.
     """
-    seconds = max(1, round(heartbeat))
+    seconds = max(1, round(heartbeat)) if math.isfinite(heartbeat) else 60  # which `validate` refuses afterwards
+    jax.config.update("jax_enable_preemption_service", False)  # its handler of SIGTERM would take the signal from health.Watch
     options: dict[str, Any] = {"heartbeat_timeout_seconds": seconds, "shutdown_timeout_seconds": seconds}
     given = _given()
     if given is not None:
@@ -117,9 +120,9 @@ def first_for_all(key: str, work: Callable[[], None]) -> None:
         raise InputError(answer[1:])
 
 
-def of_first(number: int) -> int:
-    """A whole number as process 0 has it."""
-    return number if alone() else int(multihost_utils.broadcast_one_to_all(number))
+def of_first(number: Number) -> Number:
+    """A number as process 0 has it, of 31 bits if whole, else in float32."""
+    return number if alone() else type(number)(multihost_utils.broadcast_one_to_all(number))
 
 
 def tell(fault: str) -> None:

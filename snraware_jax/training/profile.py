@@ -21,14 +21,14 @@ def window(text: str) -> tuple[int, int] | None:
 
 
 def profiler(text: str, folder: Path, total: int) -> Callable[[int], None]:
-    """A function of the number of steps done, to be called before each step and behind the last.
+    """A function of the number of steps done, to be called before each step and behind the last; process 0 alone writes one.
 
     Args:
       text: as of `window`.
       folder: that profiles are written to.
       total: steps of the run.
     """
-    steps, running = window(text), False
+    steps, running = window(text) if jax.process_index() == 0 else None, False
 
     def between_steps(done: int) -> None:
         nonlocal running
@@ -39,7 +39,7 @@ def profiler(text: str, folder: Path, total: int) -> Callable[[int], None]:
             jax.profiler.stop_trace()
             running = False
             print(f"train: profile of steps {first} to {done} in {folder}", flush=True)
-        elif done + 1 == first <= total:
+        elif not running and done + 1 == first <= total:
             jax.profiler.start_trace(str(folder))
             running = True
 
