@@ -37,22 +37,10 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def tiny_records(tmp_path_factory) -> Path:
     """A folder of small records, twelve to train on and two each to validate and test."""
-    import numpy as np
-
-    from data_pipeline import records
+    from tests.tiny import write_records
 
     folder = tmp_path_factory.mktemp("records")
-    t, y, x = np.mgrid[:6, :20, :24]
-
-    def record(sample_id: int, split: str) -> records.Record:
-        rng = np.random.default_rng(sample_id)
-        radius = 6 + np.cos(t + sample_id)
-        image = 60 * (np.hypot(y - 10, x - 12) < radius) * np.exp(1j * rng.uniform(-1, 1)) + 20
-        gmaps = (1 + rng.uniform(0, 1, (7, 1, 1)) * np.ones((7, 20, 24))).astype(np.float32)
-        return records.Record(sample_id, image.astype(np.complex64), gmaps, 0.0, f"subject-{sample_id}", split)
-
-    for first, (split, count) in enumerate({"train": 12, "validation": 2, "test": 2}.items()):
-        records.write_shard(folder / f"{split}.h5", [record(100 * first + i, split) for i in range(count)])
+    write_records(folder)
     return folder
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from snraware_jax.training import configuration
+
 
 def refused(process) -> str:
     """The one line of a program that refused its input."""
@@ -50,6 +52,25 @@ def test_train_refuses_the_workdir_of_another_configuration(launch, tmp_path):
     error = refused(launch("train", "--config=configs/laptop.py", f"--workdir={workdir}"))
     assert "made by another configuration" in error
     assert [path.name for path in workdir.iterdir()] == ["config.json"]
+
+
+def test_train_refuses_a_workdir_that_another_training_writes(launch, tiny_records, tmp_path):
+    with configuration.lock(tmp_path):
+        flags = ("--config=configs/hrnet_cnnt.py:quick", f"--config.data.path={tiny_records}", f"--workdir={tmp_path}")
+        assert "another training is running in it; wait for it, or give another" in refused(launch("train", *flags))
+    assert [path.name for path in tmp_path.iterdir()] == [configuration.LOCK]
+
+
+def test_train_refuses_a_batch_that_does_not_divide(launch, tmp_path):
+    flags = ("--config=configs/hrnet_cnnt.py:quick", f"--workdir={tmp_path / 'run'}")
+    assert "--config.batch_size=9" in refused(launch("train", *flags, devices=3))
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_refuses_to_be_one_of_several_that_it_cannot_find(launch, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    error = refused(launch("train", "--config=configs/hrnet_cnnt.py:quick", f"--workdir={tmp_path / 'run'}"))
+    assert "JAX_COORDINATOR_ADDRESS is not set" in error
 
 
 def test_evaluate_refuses_a_folder_that_is_no_workdir(launch, tmp_path):
