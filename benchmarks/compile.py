@@ -4,7 +4,7 @@
     python benchmarks/compile.py --json OUT.json                    # all fourteen for v5e:4x4, 4 patches a chip, minutes each
     python benchmarks/compile.py --json OUT.json --configs=configs/hrnet_cnnt.py --topology=v5p:4x4x8 --batch_size=512
 
-bfloat16, cells computed again in the gradient. Every network is compiled in a process of its own by `launch/compile_check.py`'s
+bfloat16, cells computed again in the gradient. Every network is compiled in a process of its own by `launch/compilation.py`'s
 `check`; OUT.json is written after each, and what it holds from the same compiler is not compiled again. Prints a table.
 """
 
@@ -24,10 +24,10 @@ LIMIT_S = 2 * 3600  # for one network
 
 def step(config: str, topology: str, batch_size: int) -> dict[str, Any]:
     """Figures of one train step."""
-    from launch import compile_check
+    from launch import compilation
 
     loaded = networks.load(config, "bfloat16", remat=True, batch_size=batch_size)
-    return compile_check.check(loaded, topology, "train_step") | {
+    return compilation.check(loaded, topology, "train_step") | {
         "jax": machine.version("jax"),
         "libtpu": machine.version("libtpu"),
     }

@@ -1,97 +1,81 @@
-"""Compiles noise and train step of a configuration for TPUs that need not be there, and says what they would take.
+"""Compiles noise and train step of a configuration for chips that need not be there, and says whether they fit.
 
     pip install libtpu                                             # the compiler, on any Linux machine
-    python launch/compile_check.py --config=configs/hrnet_cnnt.py:quick --topology=v5e:2x2
+    python launch/compile_check.py --config=configs/hrnet_cnnt.py --config.batch_size=512 --topology=v5e:16x8
+    python launch/compile_check.py --config=configs/hrnet_cnnt.py:quick --topology=host:8      # neither libtpu nor chips
 
-Prints, for each program, the time of compilation, memory of a chip, its arithmetic (that of products and convolutions, what is computed
-again in the gradient included), and how many collective operations it has. Nothing is run. The compiler can abort the process; a
-message of its own says why. `benchmarks/compile.py` does this for the networks of Table 2.
+Prints, for each program, the time of compilation, memory of a chip beside its HBM, its arithmetic (that of products and convolutions,
+what is computed again in the gradient included), its collective operations, and how many images (patches) a second it can make at
+most. Nothing is run. What takes more than 90 % of the HBM ends with exit code 1 and what to change.
+
+host:N compiles for N simulated CPU devices, a stand-in for N GPUs: the mesh and what lies where are those of a GPU machine; memory is
+that of the CPU backend, so that whether it fits a GPU is not said.
+
+Two programs are compiled in two processes, since the compiler can abort; a message of its own says why. `benchmarks/compile.py` does
+this for the networks of Table 2.
 """
 
-import os
-import time
+import json
+import sys
+from pathlib import Path
 from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 
-from launch import program
-from snraware_jax.errors import InputError
+from launch import compilation, program
+from snraware_jax.errors import BAD_INPUT, InputError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "FILE.py or FILE.py:quick; --config.FIELD=value changes a field")
-TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x2", "chips: v5e:16x8, v5p:4x4x8, v6e:16x8, ...")
-PROGRAMS = flags.DEFINE_list("programs", ["noise", "train_step"], "which of noise, train_step")
-COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x2", "chips: v5e:16x8, v5p:4x4x8, v6e:16x8, ...; host:8 simulates devices")
+PROGRAMS = flags.DEFINE_list("programs", [*compilation.PROGRAMS], "which of noise, train_step")
+JSON = flags.DEFINE_string("json", "", "file that the figures are written to, as one line")
 
 
-def main() -> None:
+def main() -> int:
     if CONFIG.value is None:
         raise InputError("which configuration? --config=configs/hrnet_cnnt.py:quick, for example")
-    unknown = set(PROGRAMS.value) - {"noise", "train_step"}
+    unknown = set(PROGRAMS.value) - set(compilation.PROGRAMS)
     if unknown:
         raise InputError(f"--programs: {sorted(unknown)[0]} is unknown; choose noise, train_step or both")
+    compilation.chip_of(TOPOLOGY.value)
+    compilation.count_of(TOPOLOGY.value)
+    reports = []
     for name in PROGRAMS.value:
-        print(f"compile_check: {name} for {TOPOLOGY.value}: {describe(check(CONFIG.value, TOPOLOGY.value, name))}", flush=True)
+        report = attempt(name) if len(PROGRAMS.value) == 1 else apart(name)
+        if report is None:
+            return BAD_INPUT
+        reports.append(report)
+    if JSON.value:
+        figures = {"config": program.config_text(), "topology": TOPOLOGY.value, **compilation.versions(), "programs": reports}
+        Path(JSON.value).write_text(json.dumps(figures) + "\n")
+    return int(any(report["problem"] for report in reports))
 
 
-def check(config: ConfigDict, topology: str, name: str) -> dict[str, Any]:
-    """Compiles "noise" or "train_step" of a configuration for a topology.
-
-    Returns:
-      `seconds` of compilation; of a chip `arguments`, `output` and `temporary` memory in bytes and `flops`, floating-point
-      operations of products and convolutions; `collectives`, how many there are of each kind in the program.
-
-    Raises:
-      InputError: for a topology that the compiler does not know, or a configuration that does not fit it.
-    """
-    os.environ |= {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}  # there is no TPU to ask
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    import jax
-    from jax.experimental import topologies
-
-    from snraware_jax import flops
-    from snraware_jax.training import configuration, mesh
-    from snraware_jax.training.run import assemble
-    from snraware_jax.training.step import abstract_batch, noisy_pairs
-
+def attempt(name: str) -> dict[str, Any]:
+    """Compiles one program and says what was found: its figures, and as `problem` why it does not fit (None if it does)."""
+    title, chip = f"compile_check: {name} for {TOPOLOGY.value}", compilation.chip_of(TOPOLOGY.value)
     try:
-        devices = topologies.get_topology_desc(topology, "tpu").devices
-    except RuntimeError as error:  # JAX without libtpu, and libtpu for chips that it does not know
-        raise InputError(f"--topology={topology}: no such chips, or no libtpu (pip install libtpu): {error}") from error
-    configuration.validate(config, len(devices))
-    run = assemble(config, samples=config.batch_size, devices=devices)
-    over_all = mesh.batch_sharding(run.mesh)
-    batch = {
-        name: jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=over_all)
-        for name, one in abstract_batch(config.batch_size, config.data.patch, run.noise.g_margin).items()
-    }
-    everywhere = mesh.replicated(run.mesh)
-    vgg = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=everywhere), run.vgg())
-    steps = {
-        "noise": (jax.jit(lambda batch: noisy_pairs(batch, run.noise, config.seed, run.mesh, run.magnitude)), (batch,)),
-        "train_step": (jax.jit(run.train_step, donate_argnums=0), (run.abstract_state, batch, vgg)),
-    }
-    step, arguments = steps[name]
-    started = time.perf_counter()
-    compiled: Any = step.lower(*arguments).compile()
-    seconds = time.perf_counter() - started
-    memory, text = compiled.memory_analysis(), compiled.as_text()
-    counts = {name: text.count(f" {name}(") + text.count(f" {name}-start(") for name in COLLECTIVES}
-    return {
-        "seconds": seconds,
-        "arguments": memory.argument_size_in_bytes,
-        "output": memory.output_size_in_bytes - memory.alias_size_in_bytes,
-        "temporary": memory.temp_size_in_bytes,
-        "flops": flops.products(step, *arguments) / len(devices),
-        "collectives": {name: count for name, count in counts.items() if count},
-    }
+        figures = compilation.check(CONFIG.value, TOPOLOGY.value, name)
+    except compilation.OutOfMemory as error:
+        figures, problem = {}, f"the compiler found no way to fit it: {error}"
+    else:
+        print(f"{title}: {compilation.describe(figures, chip)}", flush=True)
+        problem = compilation.excess(figures, chip)
+    if problem:
+        ways = compilation.remedies(CONFIG.value, compilation.count_of(TOPOLOGY.value), name)
+        print(f"{title}: does not fit, {problem}; try {', or '.join(ways)}", file=sys.stderr, flush=True)
+    return {"program": name, **figures, "problem": problem}
 
 
-def describe(figures: dict[str, Any]) -> str:
-    """What `check` found, as one line."""
-    sizes = ", ".join(f"{name} {figures[name] / 2**20:.1f} MiB" for name in ("arguments", "output", "temporary"))
-    collectives = ", ".join(f"{count} {name}" for name, count in figures["collectives"].items()) or "no collectives"
-    return f"{figures['seconds']:.0f} s, {sizes}, {figures['flops'] / 1e12:.3g} TFLOP in products, {collectives}"
+def apart(name: str) -> dict[str, Any] | None:
+    """The same in a process of its own, which may abort; None for bad input, which that process has named."""
+    report, code = compilation.run_apart([sys.executable, *sys.orig_argv[1:], f"--programs={name}"])
+    if report or code == BAD_INPUT:
+        return report
+    problem = f"its process ended by {compilation.ending(code)} and left no figures; what the compiler says is above"
+    print(f"compile_check: {name} for {TOPOLOGY.value}: {problem}", file=sys.stderr, flush=True)
+    return {"program": name, "problem": problem}
 
 
 if __name__ == "__main__":
