@@ -15,7 +15,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from launch import program
-from snraware_jax.errors import BAD_INPUT, Stopped, describe
+from snraware_jax.errors import BAD_INPUT, describe
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "FILE.py or FILE.py:quick; --config.FIELD=value changes a field")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of this run [runs/CONFIG]")
@@ -33,11 +33,6 @@ def main() -> None:
     processes.join(CONFIG.value.train.heartbeat_seconds)
     try:
         run(CONFIG.value, Path(WORKDIR.value or default_workdir(program.config_text())))
-    except Stopped as stopped:
-        if processes.alone():
-            raise
-        print(f"train.py: {stopped}", file=sys.stderr, flush=True)
-        processes.leave(stopped.code)  # without JAX's barrier, where the slowest holds up all
     except (InputError, OSError) as error:
         if processes.alone():
             raise
