@@ -34,7 +34,14 @@ LONG = "trap 'exit 75' TERM; trap 'exit 130' INT; touch started; while :; do sle
 
 def restart(folder: Path, *command: str, failures: int = 5, pause: int = 0) -> subprocess.Popen:
     environment = os.environ | {"RESTARTS_WITHOUT_PROGRESS": str(failures), "RESTART_PAUSE": str(pause)}
-    return subprocess.Popen([RESTART, *command], cwd=folder, env=environment, text=True, stderr=subprocess.PIPE)
+    options = {"cwd": folder, "env": environment, "text": True, "stderr": subprocess.PIPE, "preexec_fn": hear_signals}
+    return subprocess.Popen([RESTART, *command], **options)
+
+
+def hear_signals() -> None:
+    """A suite started with nohup, or behind an `&`, ignores some, and so would bash, which cannot trap what it was started to ignore."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def outcome(folder: Path, codes: str, **settings: int) -> tuple[int, int, list[str]]:

@@ -23,7 +23,7 @@ def test_faults_of_one_of_two_and_losses_are_those_of_one(bench):
     trials.told_to_stop(command, "steps", bench.random(3), 1)
     command.finish()
     alone = bench.reference(bench.command("one", steps=150))
-    assert trials.furthest(command.workdir, alone) < 1e-6
+    assert trials.furthest(command.workdir, alone, first=8) < 1e-6
 
 
 @pytest.mark.xdist_group("train")
