@@ -39,7 +39,7 @@ def restart(folder: Path, *command: str, failures: int = 5, pause: int = 0) -> s
 
 
 def hear_signals() -> None:
-    """A suite started with nohup, or behind an `&`, ignores some, and so would bash, which cannot trap what it was started to ignore."""
+    """Those that a suite started with nohup or behind an `&` ignores: bash cannot trap what it was started to ignore."""
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
 

@@ -16,13 +16,13 @@ FLAGS = (f"--config.train.heartbeat_seconds={HEARTBEAT}",)
 
 @pytest.mark.xdist_group("train")
 def test_faults_of_one_of_two_and_losses_are_those_of_one(bench):
-    command = bench.command("two", steps=150, processes=2, flags=FLAGS)
+    command = bench.command("two", steps=90, processes=2, flags=FLAGS)
     with command.start() as training:
         trials.refused_saves(training, 1, most_bytes=1_500)
         trials.lost(training, signal.SIGKILL, 1, HEARTBEAT)
     trials.told_to_stop(command, "steps", bench.random(3), 1)
     command.finish()
-    alone = bench.reference(bench.command("one", steps=150))
+    alone = bench.reference(bench.command("one", steps=90))
     assert trials.furthest(command.workdir, alone, first=8) < 1e-6
 
 
