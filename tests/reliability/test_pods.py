@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from math import prod
 from pathlib import Path
@@ -31,17 +32,24 @@ exit ${code%+}
 # says that it is there, and leaves as launch/train.py does when it is told to
 LONG = "trap 'exit 75' TERM; trap 'exit 130' INT; touch started; while :; do sleep 0.02; done"
 
+# bash cannot trap what it was started to ignore, and a suite behind nohup or an `&` ignores these two; becomes the loop
+# by exec, for forking from here to do the same, after another test started JAX's threads, may hang
+HEAR_SIGNALS = (
+    sys.executable,
+    "-ISc",
+    """
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+""",
+)
+
 
 def restart(folder: Path, *command: str, failures: int = 5, pause: int = 0) -> subprocess.Popen:
     environment = os.environ | {"RESTARTS_WITHOUT_PROGRESS": str(failures), "RESTART_PAUSE": str(pause)}
-    options = {"cwd": folder, "env": environment, "text": True, "stderr": subprocess.PIPE, "preexec_fn": hear_signals}
-    return subprocess.Popen([RESTART, *command], **options)
-
-
-def hear_signals() -> None:
-    """Those that a suite started with nohup or behind an `&` ignores: bash cannot trap what it was started to ignore."""
-    for number in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+    options = {"cwd": folder, "env": environment, "text": True, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*HEAR_SIGNALS, RESTART, *command], **options)
 
 
 def outcome(folder: Path, codes: str, **settings: int) -> tuple[int, int, list[str]]:
