@@ -2,9 +2,9 @@
 
     python benchmarks/overheads.py --json OUT.json                 # hrnet_cnnt.py:quick on its simulated subjects
 
-Trains twice for `--steps` steps: once writing figures every step and a checkpoint every 25, once from a source of which one read in
-twenty sleeps for `--stall` seconds. Shares are of the time of steps, data included; of a save's seconds those of its digests. Prints
-a table; writes one JSON object of one line.
+Trains three times for `--steps` steps: writing figures every step and a checkpoint every 25; without either; and so from a source of
+which one read in twenty sleeps for `--stall` seconds. Shares are of the time of steps, data included; of a save's seconds those of
+its digests. Prints a table; writes one JSON object of one line.
 """
 
 import argparse
@@ -104,6 +104,7 @@ def main() -> None:
         config.train.update(steps=options.steps, log_every=1, checkpoint_every=25, **every)
         plain = train(config, Path(folder), 0.0)["seconds"]
         config.train.update(log_every=options.steps, checkpoint_every=options.steps)
+        even = train(config, Path(folder), 0.0)
         stalled = train(config, Path(folder), options.stall)
     saved = saves(config, 5)
     working = plain["step"] + plain["data"] + plain["log"] + plain["checkpoint"]
@@ -113,6 +114,7 @@ def main() -> None:
         "checkpoint_share": plain["checkpoint"] / working,
         "data_share": plain["data"] / working,
         "data_share_stalled": stalled["seconds"]["data"] / (stalled["seconds"]["step"] + stalled["seconds"]["data"]),
+        "p99_over_median": even["step_p99_s"] / even["step_s"],
         "p99_over_median_stalled": stalled["step_p99_s"] / stalled["step_s"],
         "digests_share_of_save": saved["digests_s"] / saved["save_s"],
         **saved,

@@ -25,6 +25,8 @@ def main() -> None:
     from data_pipeline import heap
 
     heap.one_heap_of_huge_pages()  # before the threads of jax; a step on a CPU takes some three quarters of the time
+    import jax
+
     from snraware_jax.errors import InputError
     from snraware_jax.training import processes
 
@@ -38,6 +40,12 @@ def main() -> None:
             raise
         print(f"train.py: {describe(error)}", file=sys.stderr, flush=True)
         processes.tell(describe(error))
+        processes.leave(BAD_INPUT)
+    except jax.errors.JaxRuntimeError:
+        if not (fault := processes.told()):
+            raise
+        # an exchange with a process that has left before this one heard of the fault
+        print(f"train.py: {processes.name()}another process ended: {fault}", file=sys.stderr, flush=True)
         processes.leave(BAD_INPUT)
 
 

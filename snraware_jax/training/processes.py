@@ -14,14 +14,15 @@ import jax
 from jax._src import distributed  # the coordinator's barriers and key-value store have no public names
 from jax.experimental import multihost_utils
 
-from snraware_jax.errors import InputError, describe
+from snraware_jax.errors import BAD_INPUT, InputError, describe
 
 ADDRESS, COUNT, NUMBER = VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 LONGEST_WAIT = 24 * 3600.0  # seconds for work that one process does for all; a process that dies ends the wait by its heartbeat
 Number = TypeVar("Number", int, float)
-FAULTS = "snraware/faults/"
-GRACE = 4.0  # seconds in which every process hears of a fault in another, which it asks for every 2
+FAULTS, HEARD = "snraware/faults/", "snraware/heard/"
+LONGEST_HEARING = 15.0  # seconds until a process no longer waits for the others to hear of a fault, which they ask for every 2
+HEAD_START = 1.0  # seconds that the others have to leave before process 0
 
 
 def join(heartbeat: float) -> None:
@@ -126,10 +127,9 @@ def of_first(number: Number) -> Number:
 
 
 def tell(fault: str) -> None:
-    """Lets the other processes know why this one ends, and waits until they do: its end would be a fault in their collectives."""
+    """Lets the other processes know why this one is about to leave."""
     if not alone():
         _client().key_value_set(f"{FAULTS}{jax.process_index()}", fault)
-        time.sleep(GRACE)
 
 
 def told() -> str | None:
@@ -139,14 +139,26 @@ def told() -> str | None:
 
 
 def leave(code: int) -> None:
-    """Ends this process at once, without the barrier at which JAX waits for the others; process 0 lets them go first.
+    """Ends this process at once, without the barrier at which JAX waits for the others.
 
-    The end of process 0, where the coordinator is, aborts all that are still there.
+    The end of process 0, where the coordinator is, aborts all that are still there, so that it comes a little later. A fault that one
+    has told the others ends all at the same time, when the last has heard of it: whose peer is gone fails in its next exchange of
+    data, or is aborted by the coordinator, before it has heard why.
     """
     sys.stdout.flush()
-    if not alone() and jax.process_index() == 0:
-        time.sleep(GRACE)
+    if not alone():
+        if code == BAD_INPUT:
+            _wait_until_all_have_heard()
+        if jax.process_index() == 0:
+            time.sleep(HEAD_START)
     os._exit(code)
+
+
+def _wait_until_all_have_heard() -> None:
+    _client().key_value_set(f"{HEARD}{jax.process_index()}", "", allow_overwrite=True)
+    end = time.monotonic() + LONGEST_HEARING
+    while len(_client().key_value_dir_get(HEARD)) < jax.process_count() and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 class Meeting(AbstractContextManager):

@@ -48,6 +48,7 @@ class Command:
       processes: of the run, on this machine.
       devices: of each process, simulated.
       environment: variables beyond those of this process.
+      program: that trains, as Python is given it.
     """
 
     workdir: Path
@@ -57,11 +58,12 @@ class Command:
     processes: int = 1
     devices: int = 1
     environment: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = ("launch/train.py",)
 
     def words(self) -> list[str]:
         """The command line."""
         fixed = [f"--config={CONFIG}", f"--workdir={self.workdir}", f"--config.data.path={self.records}"]
-        return [sys.executable, "launch/train.py", *fixed, f"--config.train.steps={self.steps}", *TINY, *self.flags]
+        return [sys.executable, *self.program, *fixed, f"--config.train.steps={self.steps}", *TINY, *self.flags]
 
     def variables(self, number: int, address: str) -> dict[str, str]:
         """The environment of a process: of one alone, or of one of several that meet at an address."""

@@ -5,7 +5,6 @@ A row is a generator of `Outcome`; a fault that is not survived is one that fail
 
 import functools
 import itertools
-import os
 import re
 import shutil
 import signal
@@ -310,32 +309,31 @@ def changes_devices(command: Command, expected: Path, rng: np.random.Generator) 
 
 def long(bench: Bench, count: int) -> Iterator[Outcome]:
     """2,000 steps: how often the step is compiled, and how memory grows from step 1,000 on."""
-    rare = ("--config.train.log_every=10", "--config.train.evaluate_every=1000", "--config.train.checkpoint_every=100")
+    rare = ("--config.train.log_every=10", "--config.train.evaluate_every=1000", "--config.train.checkpoint_every=1000")
+    memory = bench.folder / "bytes-in-use"
+    memory.write_text("inf")
+    program = ("-m", "tests.reliability.allocated", str(memory))
     for _ in range(count):
-        command = bench.command("long", steps=2000, flags=rare, environment={"JAX_LOG_COMPILES": "1"})
+        environment = {"JAX_LOG_COMPILES": "1", "PYTHONMALLOC": "malloc"}
+        command = bench.command("long", steps=2000, flags=rare, environment=environment, program=program)
         found: dict[str, float] = {}
-        outcome = tried("2,000 steps", functools.partial(grows, command, found))._replace(figures=found)
+        outcome = tried("2,000 steps", functools.partial(grows, command, memory, found))._replace(figures=found)
         kept = outcome.fault or (found["compilations of the step"] == 1 and found["MB per 1,000 steps"] < 1)
         yield outcome if kept else outcome._replace(fault="more compilations or memory than it should take")
 
 
-def grows(command: Command, found: dict[str, float]) -> None:
-    """Counts compilations and fits a line to the memory of a run, by its rows of every tenth step."""
-    memory: list[tuple[int, float]] = []
+def grows(command: Command, memory: Path, found: dict[str, float]) -> None:
+    """Counts compilations, and fits a line to the least memory in use of every fifty steps."""
+    least: dict[int, float] = {}
     with command.start() as training:
         while training.running():
-            memory.append((trials.rows(training), resident(training.processes[0].pid)))
-            time.sleep(0.1)
+            fifty = trials.rows(training) // 50
+            least[fifty] = min(float(memory.read_text()), least.get(fifty, float("inf")))
+            time.sleep(0.05)
         ends_well(training)
         found["compilations of the step"] = training.output().count("Finished XLA compilation of jit(train_step)")
-    second_half = np.array([pair for pair in memory if 1050 <= pair[0] < 2000])
-    found["MB per 1,000 steps"] = float(1000 * np.polyfit(*second_half.T, 1)[0])
-
-
-def resident(process: int) -> float:
-    """Megabytes of memory that a process has now."""
-    pages = Path(f"/proc/{process}/statm").read_text().split()
-    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6 if pages else 0.0
+    second_half = [(50 * fifty, 1e-6 * in_use) for fifty, in_use in least.items() if 21 <= fifty < 40]
+    found["MB per 1,000 steps"] = float(1000 * np.polyfit(*np.array(second_half).T, 1)[0])
 
 
 def wrong_use(bench: Bench, count: int) -> Iterator[Outcome]:
