@@ -143,7 +143,6 @@ def main() -> None:
             print(f"weak_scaling: {processes} process(es) of {devices} device(s) done", file=sys.stderr, flush=True)
     groups = {name: with_efficiency(cases) for name, cases in groups.items()}
     header = "processes x devices|s a step|patches/s|CPU-s a patch|efficiency|MB summed|MB sent|MB read a patch"
-    groups = {name: with_efficiency(cases) for name, cases in groups.items()}
     for name, cases in groups.items():
         rows = []
         for case in cases:

@@ -152,7 +152,7 @@ def devices_of(topology: str) -> Sequence[Any]:
 
 
 def program_of(config: ConfigDict, devices: Sequence[Any], name: str) -> tuple[Any, tuple[Any, ...]]:
-    """ "noise" or "train_step" as the trainer compiles it, and the shapes of its arguments."""
+    """ "noise" or "train_step" with the shapes of its arguments: the trainer's but for what its processes ask one another."""
     import jax
 
     from snraware_jax.training import mesh

@@ -12,6 +12,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from snraware_jax.errors import BAD_INPUT, INTERRUPTED, InputError, Stopped, describe
+from snraware_jax.progress import say
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # LAPACK's threads spin where XLA's are at work (docs/decisions.md, 20)
 
@@ -46,7 +47,7 @@ def keep_compiled_programs(folder: Path) -> None:
 
 
 def _refuse(message: str) -> int:
-    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr, flush=True)
+    say(f"{Path(sys.argv[0]).name}: {message}", sys.stderr)
     return BAD_INPUT
 
 

@@ -8,7 +8,7 @@ its newest checkpoint and makes the same numbers. At the end it evaluates the be
 """
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from absl import flags
@@ -42,7 +42,10 @@ def main() -> None:
         processes.tell(describe(error))
         processes.leave(BAD_INPUT)
     except jax.errors.JaxRuntimeError:
-        if not (fault := processes.told()):
+        fault = None
+        with suppress(jax.errors.JaxRuntimeError):  # process 0 may be gone
+            fault = processes.told()
+        if not fault:
             raise
         # an exchange with a process that has left before this one heard of the fault
         print(f"train.py: {processes.name()}another process ended: {fault}", file=sys.stderr, flush=True)

@@ -16,6 +16,16 @@ LINE_INTERVAL = 30.0  # seconds between lines in a log
 BAR_INTERVAL = 0.1  # seconds between redraws on a terminal
 
 
+def say(line: str, stream: TextIO) -> None:
+    """Prints a line. Where nobody can read it any more, a pipe that is closed or a disk that is full, that ends nothing."""
+    try:
+        print(line, file=stream, flush=True)
+    except BrokenPipeError:  # as Ctrl-C leaves `... | tee log`; without this the end of the program would fail once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError:
+        pass
+
+
 class Progress(AbstractContextManager):
     """Steps done out of a total, with the latest figures, the rate and the time that is left.
 
@@ -80,7 +90,7 @@ class Progress(AbstractContextManager):
         if not self.enabled:
             return
         if self._bar is None:
-            print(text, file=self._stream, flush=True)
+            say(text, self._stream)
         else:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -98,7 +108,7 @@ class Progress(AbstractContextManager):
         self._shown = step, now
         status = self._status(step, now, figures)
         if self._bar is None:
-            print(f"{self.label} {status}", file=self._stream, flush=True)
+            say(f"{self.label} {status}", self._stream)
         else:
             assert self._task is not None
             self._bar.update(self._task, completed=min(step, self.total), status=status)

@@ -1,11 +1,15 @@
 """Progress with a fake clock: what a log gets, and that a terminal gets a bar."""
 
+import contextlib
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from snraware_jax.progress import Progress, format_duration, format_figure
+from snraware_jax.progress import Progress, format_duration, format_figure, say
 
 
 class Clock:
@@ -138,3 +142,26 @@ def test_figures(value, text):
 @pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (155.4, "2:35"), (3755, "1:02:35")])
 def test_durations(seconds, text):
     assert format_duration(seconds) == text
+
+
+PRINTS = """
+import sys
+from snraware_jax.progress import say
+
+for _ in range(3):
+    say("nobody reads this", sys.stdout)
+sys.exit(75)
+"""
+
+
+def test_a_pipe_that_nobody_reads_changes_no_exit_code():
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run([sys.executable, "-c", PRINTS], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (process.returncode, process.stderr) == (75, "")
+
+
+def test_a_full_disk_ends_nothing():
+    with contextlib.suppress(OSError), open("/dev/full", "w") as full:  # what could not be written is tried again at the end
+        say("nowhere to go", full)

@@ -41,7 +41,13 @@ done
 
 queued() { gcloud compute tpus queued-resources "$1" "$TPU" --zone="$ZONE" "${@:2}"; }
 on_host() { gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker="$1" --command="$2"; }
-state() { queued describe --format='value(state.state)' 2>/dev/null || echo ABSENT; }
+state() {
+  queued describe --format='value(state.state)' 2>/dev/null && return
+  case $(queued describe 2>&1) in
+    *NOT_FOUND*) echo ABSENT ;;
+    *) echo UNKNOWN ;; # gcloud failed, which says nothing about the slice
+  esac
+}
 
 create() {
   local now
@@ -98,11 +104,17 @@ follow() {
 stop() { on_host all "pkill -TERM -P \$(cat ~/snraware.pid) || true"; } # the child of the shell in `start`: the restart loop
 
 run() {
+  local lost=0
   while :; do
     create
     # programs of their own: in a chain of && `set -e` would be off inside of functions
     "$self" install && "$self" start "$@" && "$self" follow && return 0 || code=$?
     sleep "$poll" # so that what befell the slice is known
+    while ((code == 255)) && [[ $(state) == @(ACTIVE|UNKNOWN) ]] && ((lost++ < 10)); do # ssh's own; the training may go on
+      echo "tpu_vm.sh: the connection was lost; again" >&2
+      "$self" start "$@" && "$self" follow && return 0 || code=$?
+      sleep "$poll"
+    done
     if [[ $(state) == ACTIVE ]]; then
       echo "tpu_vm.sh: left with $code, on a slice that is there; see ~/snraware.log on its hosts" >&2
       return "$code"

@@ -1,16 +1,17 @@
 """Fixed test cases: clean series with noise of stated levels, the same in every run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from snraware_jax.evaluation.in_distribution import Case
 from snraware_jax.noise import NoiseSettings, pairs, sample_key
 from snraware_jax.noise.pairs import realise
-from snraware_jax.noise.sampling import draw
+from snraware_jax.noise.sampling import Draw, draw
 
 # an epoch that training never reaches: the noise of the tests is its own
 TEST_EPOCH = 2**31 - 1
@@ -40,16 +41,37 @@ def noisy_cases(
     make = jax.jit(realise, static_argnums=4)
     cases = []
     for one in series:
-        key = sample_key(seed, TEST_EPOCH, one.sample_id)
-        of_choices, of_noise = jax.random.split(key)
-        choices = draw(of_choices, noise, one.gmaps.shape[0])
         for level in peak_snr:
-            variance = (np.abs(one.image).max() / level) ** 2 - one.native_noise**2
-            if variance <= 0:
+            drawn = _drawn(one, level, noise, seed)
+            if drawn is None:
                 continue
-            of_level = choices._replace(sigma=jnp.float32(np.sqrt(variance)))
-            pair = make(of_noise, one.image, one.gmaps, of_level, noise, one.native_noise)
+            of_noise, choices = drawn
+            pair = make(of_noise, one.image, one.gmaps, choices, noise, one.native_noise)
             pair = pairs.magnitude(pair) if magnitude else pair
             arrays = (np.asarray(pair.target), np.asarray(pair.noisy), np.asarray(pair.g_map))
             cases.append(Case(f"series {one.sample_id}", *arrays, level))
     return cases
+
+
+def noise_of(one: Clean, level: float, noise: NoiseSettings, seed: int = 0) -> Callable[[Array], Array]:
+    """Other realisations of the noise that `noisy_cases` gives a series at a level: key -> `[T, H, W]` complex64.
+
+    Raises:
+      ValueError: if the series has noise of its own, of which there is one realisation only, or more of it than the level allows.
+    """
+    drawn = _drawn(one, level, noise, seed)
+    if one.native_noise or drawn is None:
+        raise ValueError(f"series {one.sample_id} has noise of its own ({one.native_noise:g}): its truth is not known")
+    _, choices = drawn
+    nothing, gmaps = jnp.zeros(one.image.shape, jnp.complex64), jnp.asarray(one.gmaps)
+    return lambda key: realise(key, nothing, gmaps, choices, noise, 0.0).noisy
+
+
+def _drawn(one: Clean, level: float, noise: NoiseSettings, seed: int) -> tuple[Array, Draw] | None:
+    """Key of the noise of a series, and what was drawn with the sigma of a level; None if its own noise is above the level."""
+    variance = (np.abs(one.image).max() / level) ** 2 - one.native_noise**2
+    if variance <= 0:
+        return None
+    of_choices, of_noise = jax.random.split(sample_key(seed, TEST_EPOCH, one.sample_id))
+    choices = draw(of_choices, noise, one.gmaps.shape[0])
+    return of_noise, choices._replace(sigma=jnp.float32(np.sqrt(variance)))

@@ -38,7 +38,7 @@ def one_cycle(steps: int, peak: float, warmup: float = 0.3) -> optax.Schedule:
 
 
 def cosine(steps: int, peak: float, warmup: float = 0.3) -> optax.Schedule:
-    """Linear from 0 to the peak over `warmup` of the steps, then a quarter of a cosine down to peak / 250,000."""
+    """Linear from 0 to the peak over `warmup` of the steps, then half a period of a cosine down to peak / 250,000."""
     return optax.warmup_cosine_decay_schedule(0.0, peak, int(warmup * steps), max(steps, 2), peak / LEAST_SHARE)
 
 

@@ -230,7 +230,8 @@ def check_workdir(config: ConfigDict, workdir: Path) -> None:
     """
     if (workdir / "config.json").exists():
         compare(config, workdir)
-    elif workdir.exists() and any(path.name != LOCK for path in workdir.iterdir()):
+    # a start that was killed may have left its lock and a config.json that has not got its name
+    elif workdir.exists() and any(path.name != LOCK and not path.name.startswith(".config-") for path in workdir.iterdir()):
         raise InputError(f"{workdir}: not empty and not a workdir of launch/train.py; give another --workdir")
 
 

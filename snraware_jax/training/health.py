@@ -13,6 +13,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from snraware_jax.errors import BAD_INPUT, INTERRUPTED, STOPPED, STUCK
+from snraware_jax.progress import say
 from snraware_jax.training.clock import Clock
 
 CODES = {signal.SIGTERM: STOPPED, signal.SIGINT: INTERRUPTED}
@@ -140,9 +141,8 @@ class Watch(AbstractContextManager):
             self._end("the same command goes on from the newest checkpoint", STUCK)
 
     def _say(self, text: str) -> None:
-        print(f"train: {self._name}{text}", file=sys.stderr, flush=True)
+        say(f"train: {self._name}{text}", sys.stderr)
 
     def _end(self, text: str, code: int) -> None:
         self._say(text)
-        sys.stdout.flush()
         self._leave(code)

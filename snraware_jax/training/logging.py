@@ -3,8 +3,10 @@
 metrics.jsonl depends on what is computed alone: a run that was killed and went on has the same rows as one that was not.
 """
 
+import errno
 import json
 import math
+import os
 import resource
 import statistics
 import sys
@@ -68,6 +70,7 @@ class MetricsWriter:
         _write(self.path, [row for row in read_metrics(self.path) if row["step"] <= step])
         self._file = self.path.open("a")
         self._board = SummaryWriter(str(self.path.with_name("tensorboard")), purge_step=step + 1)
+        self._scalars: list[tuple[str, float, int]] = []
 
     def go_back(self, step: int) -> None:
         """Drops the rows after `step`."""
@@ -91,23 +94,40 @@ class MetricsWriter:
         phases = {f"seconds/{phase}": spent for phase, spent in row.get("seconds", {}).items()}
         for name, value in (plain | phases).items():
             if name not in NOT_DRAWN and isinstance(value, (int, float)):
-                self._board.add_scalar(name, value, row["step"])
+                self._scalars.append((name, value, row["step"]))
 
-    def flush(self) -> None:
-        """Makes what was written visible to other programs.
+    def flush(self, *, to_disk: bool = False) -> None:
+        """Makes what was written visible to other programs; `to_disk`, for what a checkpoint relies on, so that it outlives a crash.
 
         Raises:
           InputError: if it cannot be written.
         """
         with self._told():
-            for file in (self._file, self._timing, self._board):
+            for file in (self._file, self._timing):
                 file.flush()
+                if to_disk:
+                    os.fsync(file.fileno())
+            for name, value, step in self._scalars:
+                self._check_board()
+                self._board.add_scalar(name, value, step)
+            self._scalars.clear()
+            self._check_board()
+            self._board.flush()
 
     def close(self) -> None:
         """Closes all files."""
-        for file in (self._file, self._timing, self._board):
+        for file in (self._file, self._timing):
             with suppress(OSError):  # `flush` has said so
                 file.close()
+        with suppress(OSError):
+            self._check_board()
+            self._board.close()
+
+    def _check_board(self) -> None:
+        # its thread ends at the first error, and who then writes to it waits for ever
+        writer: Any = self._board.file_writer
+        if writer is not None and not writer.event_writer._worker.is_alive():
+            raise OSError(errno.EIO, "the thread that writes them for TensorBoard has ended; see the lines before")
 
     @contextmanager
     def _told(self) -> Iterator[None]:

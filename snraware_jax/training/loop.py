@@ -21,7 +21,7 @@ from data_pipeline.sources import Source
 from snraware_jax.errors import InputError, Stopped
 from snraware_jax.evaluation import pictures
 from snraware_jax.metrics import gain_db
-from snraware_jax.progress import Progress
+from snraware_jax.progress import Progress, say
 from snraware_jax.training import checkpoint, mesh, processes
 from snraware_jax.training.health import Watch
 from snraware_jax.training.logging import MetricsWriter, Timing, read_metrics
@@ -50,7 +50,8 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
     with ExitStack() as opened:
         # ---- restore, or start ----------------------------------------------------------------------------------------------
         checkpoints, best = workdir / "checkpoints", workdir / "best"
-        state, step = _restore(checkpoints, run)
+        with clock("checkpoint"):
+            state, step = _restore(checkpoints, run)
         if step >= run.steps:
             _draw_curves(workdir)
             return state
@@ -58,8 +59,9 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
         best_gain = processes.of_first(_gain_of_best(best, read_metrics(workdir / "metrics.jsonl"), step) if first else 0.0)
         gain_before = best_gain
         vgg = jax.device_put(run.vgg(), mesh.replicated(run.mesh))
-        batches = batches_of(config, run, training, step)
-        batch = next(batches)
+        with clock("data"):
+            batches = batches_of(config, run, training, step)
+            batch = next(batches)
 
         # ---- compile, once --------------------------------------------------------------------------------------------------
         with clock("compile"):
@@ -107,7 +109,7 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
                         for row in rows:
                             metrics.write(row)
                         metrics.write_timing(timing.row(step))
-                        metrics.flush()
+                        metrics.flush(to_disk=evaluate or save)
                 progress.update(step, loss=rows[-1]["loss"], gain_db=rows[-1]["gain_db"], lr=rows[-1]["learning_rate"])
                 failed += _noted(saves.failures(), progress)
 
@@ -138,9 +140,9 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
                     progress.note(f"step {step}: validation gain {gain:.2f} dB")
                     if metrics is not None:
                         metrics.write({"step": step, "validation_gain_db": gain})
-                        metrics.flush()
-                        pictures.training_samples(workdir / "samples" / f"{step:08d}.png", *sample)
-                if gain > best_gain:
+                        metrics.flush(to_disk=True)
+                        _draw_sample(workdir / "samples" / f"{step:08d}.png", sample, progress)
+                if gain > best_gain and (last or not rows[-1]["skipped"]):  # steps of a streak may be gone back behind
                     gain_before, best_gain = best_gain, gain
                     saves.start(best, step, state.ema, keep=1)
 
@@ -213,7 +215,14 @@ def _gain_of_best(best: Path, rows: list[dict[str, Any]], step: int) -> float:
 
 def _say(line: str) -> None:
     if jax.process_index() == 0:
-        print(f"train: {line}", flush=True)
+        say(f"train: {line}", sys.stdout)
+
+
+def _draw_sample(path: Path, sample: tuple[np.ndarray, ...], progress: Progress) -> None:
+    try:
+        pictures.training_samples(path, *sample)
+    except OSError as error:  # a picture is no reason to end a training
+        progress.note(f"train: {path} was not drawn ({error.strerror})")
 
 
 def _draw_curves(workdir: Path) -> None:
@@ -273,7 +282,7 @@ def _validation(config: ConfigDict, run: Run, source: Source) -> Callable[[Any],
 
 
 def _stop_if_stuck(row: dict[str, Any], went_back_at: int) -> None:
-    if row["step"] <= went_back_at:
+    if row["step"] - row["skipped"] < went_back_at:  # begun before, so the same again
         raise InputError(
             f"step {row['step']}: gradients were not finite for {int(row['skipped'])} steps in a row, twice; parameters are unchanged "
             "since then. Lower --config.optimizer.lr_peak, or --config.optimizer.clip_norm"

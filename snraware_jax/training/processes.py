@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -127,9 +127,10 @@ def of_first(number: Number) -> Number:
 
 
 def tell(fault: str) -> None:
-    """Lets the other processes know why this one is about to leave."""
+    """Lets the other processes know why this one is about to leave, if there is a coordinator to tell."""
     if not alone():
-        _client().key_value_set(f"{FAULTS}{jax.process_index()}", fault)
+        with suppress(RuntimeError):
+            _client().key_value_set(f"{FAULTS}{jax.process_index()}", fault)
 
 
 def told() -> str | None:
@@ -145,10 +146,12 @@ def leave(code: int) -> None:
     has told the others ends all at the same time, when the last has heard of it: whose peer is gone fails in its next exchange of
     data, or is aborted by the coordinator, before it has heard why.
     """
-    sys.stdout.flush()
+    with suppress(OSError):  # of a pipe that is gone
+        sys.stdout.flush()
     if not alone():
         if code == BAD_INPUT:
-            _wait_until_all_have_heard()
+            with suppress(RuntimeError):  # the coordinator has left before
+                _wait_until_all_have_heard()
         if jax.process_index() == 0:
             time.sleep(HEAD_START)
     os._exit(code)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from scipy import stats
 
 from snraware_jax.errors import BAD_INPUT, InputError
 from snraware_jax.training import checkpoint
@@ -309,7 +310,7 @@ def changes_devices(command: Command, expected: Path, rng: np.random.Generator) 
 
 def long(bench: Bench, count: int) -> Iterator[Outcome]:
     """2,000 steps: how often the step is compiled, and how memory grows from step 1,000 on."""
-    rare = ("--config.train.log_every=10", "--config.train.evaluate_every=1000", "--config.train.checkpoint_every=1000")
+    rare = ("--config.train.log_every=10", "--config.train.evaluate_every=2000", "--config.train.checkpoint_every=1000")
     memory = bench.folder / "bytes-in-use"
     memory.write_text("inf")
     program = ("-m", "tests.reliability.allocated", str(memory))
@@ -323,7 +324,7 @@ def long(bench: Bench, count: int) -> Iterator[Outcome]:
 
 
 def grows(command: Command, memory: Path, found: dict[str, float]) -> None:
-    """Counts compilations, and fits a line to the least memory in use of every fifty steps."""
+    """Counts compilations, and takes the median slope of the least memory in use of every fifty steps."""
     least: dict[int, float] = {}
     with command.start() as training:
         while training.running():
@@ -332,8 +333,9 @@ def grows(command: Command, memory: Path, found: dict[str, float]) -> None:
             time.sleep(0.05)
         ends_well(training)
         found["compilations of the step"] = training.output().count("Finished XLA compilation of jit(train_step)")
-    second_half = [(50 * fifty, 1e-6 * in_use) for fifty, in_use in least.items() if 21 <= fifty < 40]
-    found["MB per 1,000 steps"] = float(1000 * np.polyfit(*np.array(second_half).T, 1)[0])
+    in_use = np.array([(50 * fifty, 1e-6 * bytes_) for fifty, bytes_ in least.items() if 21 <= fifty < 40])
+    found["MB per 1,000 steps"] = float(1000 * stats.theilslopes(in_use[:, 1], in_use[:, 0]).slope)
+    found["MB of spread"] = float(np.ptp(in_use[:, 1]))
 
 
 def wrong_use(bench: Bench, count: int) -> Iterator[Outcome]:

@@ -73,8 +73,8 @@ def test_one_step_is_left_out(train):
 
 @pytest.mark.xdist_group("train")
 def test_a_streak_that_heals_leaves_no_trace(train, undisturbed):
-    """Hurt from step 9 on, until the run goes back to step 8 and makes step 9 again."""
-    command = train("nan-for-a-while", lambda step, seen: step >= 9 and seen[9] == 1)
+    """Hurt from step 11 on, past the evaluation of 16, until the run goes back to step 8 and makes step 11 again."""
+    command = train("nan-for-a-while", lambda step, seen: step >= 11 and seen[11] == 1)
     assert differences(command.workdir, undisturbed) == []
 
 

@@ -258,13 +258,16 @@ GCLOUD = r"""#!/usr/bin/env bash
 echo "$*" >>"$HOME/calls"
 for word; do case $word in --command=*) command=${word#--command=} ;; --worker=*) worker=${word#--worker=} ;; esac; done
 case "$*" in
-  *"queued-resources describe"*) cat "$HOME/state" ;;
+  *"queued-resources describe"*) cat "$HOME/state" 2>/dev/null || { echo NOT_FOUND >&2; exit 1; } ;;
   *"queued-resources create"*) echo ACTIVE >"$HOME/state" ;;
   *"queued-resources delete"*) rm "$HOME/state" ;;
   *"tpu-vm scp"*) cp "$5" "$HOME/snraware.tar.gz" ;;
   *"tpu-vm ssh"*)
     if [[ $command == *restart.sh* && ! -e $HOME/taken ]]; then
       touch "$HOME/taken"; echo SUSPENDED >"$HOME/state"; exit 255
+    fi
+    if [[ -e $HOME/cut && $command == *snraware.code* && $command != *restart.sh* ]]; then
+      rm "$HOME/cut"; exit 255
     fi
     bash -c "$command" ;;
 esac
@@ -319,6 +322,17 @@ def test_tpu_vm_leaves_with_the_code_of_the_training(tmp_path):
     done = subprocess.run(script, env=environment, text=True, capture_output=True, timeout=20, check=False)
     assert done.returncode == 2, done.stderr
     assert "left with 2, on a slice that is there" in done.stderr
+
+
+@needs_flock
+def test_tpu_vm_follows_again_when_the_connection_is_lost(tmp_path):
+    environment = fake_slice(tmp_path)
+    for name in ("taken", "cut"):
+        (tmp_path / name).touch()
+    script = [PODS / "tpu_vm.sh", "run", "--config=configs/hrnet_cnnt.py"]
+    done = subprocess.run(script, env=environment, text=True, capture_output=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("the connection was lost; again") == 1
 
 
 @needs_flock

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snraware_jax.errors import BAD_INPUT, STOPPED
+from snraware_jax.errors import BAD_INPUT, INTERRUPTED, STOPPED
 from snraware_jax.training import checkpoint
 from snraware_jax.training.logging import read_metrics
 from tests.reliability.faults import Command, Failed, Training, differences, lines
@@ -76,7 +76,9 @@ def killed_again_and_again(
         with command.start() as training:
             moment = str(rng.choice(list(moments)))
             if not reach(training, moment, rng):
-                break  # it has come to its end before
+                if any(codes := training.wait()):
+                    raise Failed(f"exit codes {codes} before a kill\n{training.tails()}")
+                break
             training.send(signal.SIGKILL)
             done.append(moment)
     command.finish()
@@ -109,7 +111,8 @@ def lost(training: Training, number: int, which: int, heartbeat: float) -> float
     others = [other for other in range(training.command.processes) if other != which]
     codes = training.wait(patience * (heartbeat + AFTER_HEARTBEAT), others)
     seconds = time.monotonic() - sent
-    if None in codes or not all(codes):
+    ends_the_loop = {0, BAD_INPUT, INTERRUPTED}
+    if None in codes or ends_the_loop & set(codes):
         raise Failed(f"others of process {which}: exit codes {codes} after {seconds:.1f} s\n{training.tails()}")
     if number == signal.SIGSTOP and not any(names(training.output(other), which) for other in others):
         raise Failed(f"nobody names process {which}, which is stopped\n{training.tails()}")

@@ -114,6 +114,13 @@ def test_a_workdir_belongs_to_one_configuration(tmp_path):
     assert configuration.restore(workdir, base.get_config()).train.steps == base.get_config("quick").train.steps
 
 
+def test_a_start_that_was_killed_can_be_made_again(tmp_path):
+    configuration.lock(tmp_path).close()
+    (tmp_path / ".config-x2f4.json").write_text('{"seed": ')
+    configuration.keep(changed(), tmp_path)
+    configuration.compare(changed(), tmp_path)
+
+
 def test_a_foreign_folder_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(InputError, match="not empty and not a workdir"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from snraware_jax.errors import InputError
+from snraware_jax.errors import BAD_INPUT, InputError
 from snraware_jax.training import processes, profile
 
 
@@ -62,3 +62,33 @@ def test_a_profile_is_of_its_steps_and_ends_with_the_run(monkeypatch, tmp_path):
             calls.clear()
             between(done)
             assert calls == (["start"] if done == begun else ["stop"] if done == ended else [])
+
+
+class Coordinator:
+    """The client of one of three processes, whose coordinator has left, or of which one never hears anything."""
+
+    def __init__(self, gone: bool) -> None:
+        self.gone, self.looks = gone, 0
+
+    def key_value_set(self, *_, **__):
+        if self.gone:
+            raise RuntimeError("UNAVAILABLE")
+
+    def key_value_dir_get(self, _):
+        self.looks += 1
+        return [("heard/0", ""), ("heard/1", "")]
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_process_leaves_whatever_becomes_of_the_others(monkeypatch, gone):
+    coordinator, codes = Coordinator(gone), []
+    monkeypatch.setattr(processes, "alone", lambda: False)
+    monkeypatch.setattr(processes, "_client", lambda: coordinator)
+    monkeypatch.setattr(processes, "LONGEST_HEARING", 0.2)
+    monkeypatch.setattr(processes, "HEAD_START", 0.0)
+    monkeypatch.setattr(processes.jax, "process_count", lambda: 3)
+    monkeypatch.setattr(processes.os, "_exit", codes.append)
+    processes.tell("a damaged record")
+    processes.leave(BAD_INPUT)
+    assert codes == [BAD_INPUT]
+    assert (coordinator.looks > 0) is not gone
