@@ -92,7 +92,7 @@ def work(task: dict[str, Any]) -> dict[str, float]:
         jax.block_until_ready(figures)
         seconds.append(time.perf_counter() - started)
     cpu, read = time.process_time() - before["cpu"], bytes_read() - before["read"]
-    summed = compilation.summed(compilation.collectives(step.as_text()), 1)
+    summed = compilation.summed(compilation.collectives(step.as_text() or ""), 1)
     patches = task["steps"] * task["patches"] * jax.local_device_count()  # of this process
     return {
         "step_s": statistics.median(seconds[WARM_UP:]),

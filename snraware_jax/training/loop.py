@@ -222,7 +222,7 @@ def _draw_sample(path: Path, sample: tuple[np.ndarray, ...], progress: Progress)
     try:
         pictures.training_samples(path, *sample)
     except OSError as error:  # a picture is no reason to end a training
-        progress.note(f"train: {path} was not drawn ({error.strerror})")
+        progress.note(f"train: {path} was not drawn ({error})")
 
 
 def _draw_curves(workdir: Path) -> None:
