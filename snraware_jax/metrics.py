@@ -10,6 +10,7 @@ Conventions, stated beside every number that comes from here:
 - Gain in dB over the noisy input has no scale and no MAX: the number to compare models by.
 """
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -51,3 +52,32 @@ def gain_db(noisy: ArrayLike, denoised: ArrayLike, clean: ArrayLike) -> Array:
     """
     noisy, denoised, clean = jnp.asarray(noisy), jnp.asarray(denoised), jnp.asarray(clean)
     return 10 * jnp.log10(_power(noisy - clean) / _power(denoised - clean))
+
+
+def ssim(output: ArrayLike, target: ArrayLike, data_range: ArrayLike) -> Array:
+    """Structural similarity of magnitude frames, mean over frames and windows: `[..., T, H, W]` x 2 -> `[...]`.
+
+    Windows of 7 x 7 inside the frame, K = 0.01 and 0.03, sample covariances, as scikit-image's default.
+
+    Args:
+      output, target: complex or real; H and W of 7 or more.
+      data_range: the target's maximum, say; of the same units, to be stated beside the number.
+
+    Source: Wang et al., IEEE Trans. Image Process. 2004.
+    """
+    x, y = jnp.abs(jnp.asarray(output)), jnp.abs(jnp.asarray(target))
+    mean_x, mean_y = _mean_7x7(x), _mean_7x7(y)
+    # about the mean of the frame, so that float32 keeps the variances of a bright image
+    x, y = (image - jnp.mean(image, axis=(-2, -1), keepdims=True) for image in (x, y))
+    about_x, about_y = _mean_7x7(x), _mean_7x7(y)
+    to_sample = 49 / 48
+    variances = to_sample * (_mean_7x7(x**2) - about_x**2 + _mean_7x7(y**2) - about_y**2)
+    covariance = to_sample * (_mean_7x7(x * y) - about_x * about_y)
+    c1, c2 = (0.01 * jnp.asarray(data_range)) ** 2, (0.03 * jnp.asarray(data_range)) ** 2
+    similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))
+    return jnp.mean(similarity, axis=_SERIES)
+
+
+def _mean_7x7(image: Array) -> Array:
+    window = (1,) * (image.ndim - 2) + (7, 7)
+    return jax.lax.reduce_window(image, 0.0, jax.lax.add, window, (1,) * image.ndim, "VALID") / 49

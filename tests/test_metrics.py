@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from skimage.metrics import structural_similarity
 
 from snraware_jax import metrics
 
@@ -58,3 +59,17 @@ def test_all_of_them_compile(series):
     clean, noise = series
     np.testing.assert_allclose(jax.jit(metrics.gain_db)(clean + noise, clean + 0.5 * noise, clean), 6.0206, atol=1e-3)
     np.testing.assert_allclose(jax.jit(metrics.psnr)(clean + noise, clean), metrics.psnr(clean + noise, clean), rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 21, 16), (1, 7, 7)])
+def test_ssim_is_scikit_images(shape):
+    rng = np.random.default_rng(1)
+    clean = 100 + 20 * rng.standard_normal(shape) + 30 * np.hypot(*np.mgrid[: shape[-2], : shape[-1]])
+    noisy = (clean * np.exp(0.3j) + 10 * rng.standard_normal(shape)).astype(np.complex64)
+    found = metrics.ssim(noisy, clean.astype(np.float32), clean.max())
+    frames = [
+        structural_similarity(np.abs(a), b, data_range=clean.max())
+        for a, b in zip(noisy.reshape(-1, *shape[-2:]), clean.reshape(-1, *shape[-2:]), strict=True)
+    ]
+    np.testing.assert_allclose(found, np.mean(np.reshape(frames, shape[:-2]), axis=-1), rtol=2e-5)
+    assert metrics.ssim(noisy, noisy, 200.0).max() == pytest.approx(1, abs=1e-5)
