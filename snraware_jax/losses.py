@@ -72,7 +72,8 @@ def gradient(output: Array, target: Array) -> Array:
 def ssim(output: Array, target: Array) -> Array:
     """1 - mean SSIM of magnitude frames: windows of 7 x 7, K = 0.01 and 0.03, biased variances, mirrored edges.
 
-    The data range is that of the whole batch, the larger of output's and target's, as in the authors' code.
+    The data range is that of all samples given, the larger of output's and target's, as in the authors' code: in training those that
+    a device computes at once.
 
     Source: Wang et al., IEEE Trans. Image Process. 2004.
     """

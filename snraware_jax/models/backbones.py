@@ -7,7 +7,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from snraware_jax.models.cells import Block
-from snraware_jax.models.layers import Conv, Downsample, Upsample, split_key
+from snraware_jax.models.layers import Conv, Downsample, Upsample, split_keys
 from snraware_jax.models.settings import ModelSettings
 from snraware_jax.models.windows import Grid, keep_size, of_levels
 
@@ -50,31 +50,31 @@ class HRNet(nnx.Module):
         self.out_ups = nnx.Dict({_from(q, r): up(q, width(r), q - r) for r in levels for q in range(r + 1, settings.levels)})
         self.joins = nnx.Dict({_at(r): up(r, width(r), r) for r in levels if r > 0})
 
-    def __call__(self, x: Array, key: Array | None = None) -> Array:
+    def __call__(self, x: Array, keys: Array | None = None) -> Array:
         """`[B, T, H, W, inputs]` -> `[B, T, H, W, C (2^L - 1)]`."""
-        return self.outputs(x, key)[-1]
+        return self.outputs(x, keys)[-1]
 
-    def outputs(self, x: Array, key: Array | None = None) -> list[Array]:
+    def outputs(self, x: Array, keys: Array | None = None) -> list[Array]:
         """The levels' outputs y(0), y(1), ..., and last all of them joined at full resolution."""
         levels = range(self.levels)
-        keys = iter(split_key(key, len(self.blocks) + len(self.out_blocks)))
+        branches = iter(split_keys(keys, len(self.blocks) + len(self.out_blocks)))
 
         # of every level: its newest output, and the sum of all its outputs so far
-        newest = [self.blocks[_at(0, 0)](x, next(keys))]
+        newest = [self.blocks[_at(0, 0)](x, next(branches))]
         total = list(newest)
         for s in levels[1:]:
             before, newest = newest, []
             for r in range(s + 1):
                 collected = [total[r]] if r < s else []
                 collected += [self.downs[_from(q, r, s)](before[q]) for q in range(r)]
-                newest.append(self.blocks[_at(r, s)](sum_of(collected), next(keys)))
+                newest.append(self.blocks[_at(r, s)](sum_of(collected), next(branches)))
             total = [old + new for old, new in zip(total, newest, strict=False)] + newest[s:]
 
         ys = []
         for r in levels:
             finer = [self.out_downs[_from(q, r)](newest[q]) for q in range(r)]
             coarser = [self.out_ups[_from(q, r)](newest[q]) for q in range(r + 1, self.levels)]
-            ys.append(self.out_blocks[_at(r)](sum_of([newest[r], *finer, *coarser]), next(keys)))
+            ys.append(self.out_blocks[_at(r)](sum_of([newest[r], *finer, *coarser]), next(branches)))
         joined = [ys[0], *(self.joins[_at(r)](ys[r]) for r in levels[1:])]
         return [*ys, jnp.concatenate(joined, axis=-1)]
 
@@ -114,18 +114,18 @@ class UNet(nnx.Module):
         gate = lambda i: Gate(width(i), dtype=dtype, rngs=rngs)
         self.gates = nnx.List([gate(i) for i in levels]) if settings.gates else None
 
-    def __call__(self, x: Array, key: Array | None = None) -> Array:
+    def __call__(self, x: Array, keys: Array | None = None) -> Array:
         """`[B, T, H, W, inputs]` -> `[B, T, H, W, C]`."""
-        keys = iter(split_key(key, 2 * len(self.ups) + 1))
+        branches = iter(split_keys(keys, 2 * len(self.ups) + 1))
         skips = []
         for block, down in zip(self.down_blocks, self.downs, strict=True):
-            skips.append(block(x, next(keys)))
+            skips.append(block(x, next(branches)))
             x = down(skips[-1])
-        x = self.bridge(x, next(keys))
+        x = self.bridge(x, next(branches))
         for i in reversed(range(len(self.ups))):
             up = self.ups[i](x)
             skip = skips[i] if self.gates is None else self.gates[i](up, skips[i])
-            x = self.up_blocks[i](jnp.concatenate([skip, up], axis=-1), next(keys))
+            x = self.up_blocks[i](jnp.concatenate([skip, up], axis=-1), next(branches))
         return x
 
 

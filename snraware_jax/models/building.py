@@ -16,7 +16,7 @@ DTYPES = ("float32", "bfloat16")
 
 
 def build(name_or_settings: str | ModelSettings, *, seed: int = 0, dtype: DTypeLike = jnp.float32) -> nnx.Module:
-    """A network with random parameters: `model(x[B, T, H, W, 3], key=None) -> [B, T, H, W, 2]`.
+    """A network with random parameters: `model(x[B, T, H, W, 3], keys=None) -> [B, T, H, W, 2]`.
 
     Split it once, then jit pure functions of its parameters:
 

@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 
 from snraware_jax.models.attention import make_attention
 from snraware_jax.models.convolution import Before, identity
-from snraware_jax.models.layers import Conv, PReLU, make_norm, split_key, stochastic_depth
+from snraware_jax.models.layers import Conv, PReLU, make_norm, split_keys, stochastic_depth
 from snraware_jax.models.settings import ModelSettings
 from snraware_jax.models.windows import Grid
 
@@ -91,14 +91,14 @@ class Cell(nnx.Module):
         self.mixer_norm = make_norm(settings.norm, (*size[1:], outputs))
         self.mixer = Mixer(outputs, settings.mixer_ratio, dtype=dtype, rngs=rngs) if settings.mixer_ratio else None
 
-    def __call__(self, x: Array, key: Array | None = None) -> Array:
-        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`; `key` draws what stochastic depth drops, None drops nothing."""
-        layer_key, mixer_key = split_key(key, 2)
+    def __call__(self, x: Array, keys: Array | None = None) -> Array:
+        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`; `keys` `[B]` draw what stochastic depth drops, None drops nothing."""
+        layer_keys, mixer_keys = split_keys(keys, 2)
         skip = x if self.project is None else self.project(x)
-        u = skip + stochastic_depth(self.layer(x, before=self.layer_norm), self.stochastic_depth, layer_key)
+        u = skip + stochastic_depth(self.layer(x, before=self.layer_norm), self.stochastic_depth, layer_keys)
         if self.mixer is None:
             return u
-        return u + stochastic_depth(self.mixer(u, before=self.mixer_norm), self.stochastic_depth, mixer_key)
+        return u + stochastic_depth(self.mixer(u, before=self.mixer_norm), self.stochastic_depth, mixer_keys)
 
 
 class Block(nnx.Module):
@@ -131,13 +131,13 @@ class Block(nnx.Module):
             )
             inputs = outputs
 
-    def __call__(self, x: Array, key: Array | None = None) -> Array:
+    def __call__(self, x: Array, keys: Array | None = None) -> Array:
         """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]`."""
-        for cell, cell_key in zip(self.cells, split_key(key, len(self.cells)), strict=True):
-            x = _again_in_gradient(cell, x, cell_key) if self.remat else cell(x, cell_key)
+        for cell, cell_keys in zip(self.cells, split_keys(keys, len(self.cells)), strict=True):
+            x = _again_in_gradient(cell, x, cell_keys) if self.remat else cell(x, cell_keys)
         return x
 
 
-def _again_in_gradient(cell: Cell, x: Array, key: Array | None) -> Array:
+def _again_in_gradient(cell: Cell, x: Array, keys: Array | None) -> Array:
     graphdef, params = nnx.split(cell)
-    return jax.checkpoint(lambda params, x, key: nnx.merge(graphdef, params)(x, key))(params, x, key)
+    return jax.checkpoint(lambda params, x, keys: nnx.merge(graphdef, params)(x, keys))(params, x, keys)

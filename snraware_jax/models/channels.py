@@ -14,7 +14,7 @@ class Seeing(nnx.Module):
     """A network that is shown a part of the three channels (real, imaginary, g-map): for ablations, and images without phase.
 
     Args:
-      network: makes the network, (input channels, output channels) -> module with the call (x, key).
+      network: makes the network, (input channels, output channels) -> module with the call (x, keys).
       magnitude: show sqrt(real^2 + imaginary^2 + 1e-6) in place of both.
       g_map: show the g-map.
     """
@@ -24,14 +24,14 @@ class Seeing(nnx.Module):
         self.magnitude, self.g_map = magnitude, g_map
         self.network = network(image_channels + g_map, image_channels)
 
-    def __call__(self, x: Array, key: Array | None = None) -> Array:
+    def __call__(self, x: Array, keys: Array | None = None) -> Array:
         """`[B, T, H, W, 3]` -> `[B, T, H, W, 2]` float32; of a magnitude the second channel is 0."""
         check_input(x, 3)
         image, g = x[..., :2], x[..., 2:]
         if self.magnitude:
             image = jnp.sqrt(jnp.sum(image**2, axis=-1, keepdims=True) + SMOOTHING)
         seen = jnp.concatenate([image, g], axis=-1) if self.g_map else image
-        output = self.network(seen, key)  # pyright: ignore[reportCallIssue]
+        output = self.network(seen, keys)  # pyright: ignore[reportCallIssue]
         return jnp.concatenate([output, jnp.zeros_like(output)], axis=-1) if self.magnitude else output
 
 

@@ -27,14 +27,14 @@ class Denoiser(nnx.Module):
         self.backbone = {"hrnet": HRNet, "unet": UNet}[settings.backbone](settings, dtype=dtype, rngs=rngs)
         self.post = Conv(self.backbone.out_channels, outputs, rngs=rngs)
 
-    def __call__(self, x: Array, key: Array | None = None) -> Array:
-        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]` float32; `key` None is inference.
+    def __call__(self, x: Array, keys: Array | None = None) -> Array:
+        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]` float32; `keys` None is inference.
 
         H and W are multiples of `settings.step`, and those of `patch` where the norm is "layer".
         """
         check_input(x, self.inputs)
         features = self.pre(x)
-        b = self.backbone(features, key)
+        b = self.backbone(features, keys)
         first = features.shape[-1]
         b = jnp.concatenate([b[..., :first] + features, b[..., first:]], axis=-1)
         return self.post(b)

@@ -27,7 +27,7 @@ class FilterBank(nnx.Module):
     where there is a g-map, log g. y is not divided by g: the probe found that neutral, and g is 0 where coils see nothing.
 
     Args:
-      network: makes the network, (input channels, output channels) -> module with the call (x, key).
+      network: makes the network, (input channels, output channels) -> module with the call (x, keys).
       inputs, outputs: channels; y has as many as the output, and a g-map follows it if the input has one more.
     """
 
@@ -36,13 +36,13 @@ class FilterBank(nnx.Module):
         # y/10, two high-pass images, smoothed magnitude, log g
         self.network = network(3 * outputs + 1 + (inputs - outputs), FILTERS + outputs)
 
-    def __call__(self, x: Array, key: Array | None = None) -> Array:
-        """`[B, T, H, W, inputs]` (real, imaginary, g-map) -> `[B, T, H, W, outputs]` float32; `key` None is inference."""
+    def __call__(self, x: Array, keys: Array | None = None) -> Array:
+        """`[B, T, H, W, inputs]` (real, imaginary, g-map) -> `[B, T, H, W, outputs]` float32; `keys` None is inference."""
         check_input(x, self.inputs)
         x = x.astype(jnp.float32)
         y, g = x[..., : self.outputs], x[..., self.outputs :]
         filtered, features = filters_and_features(y, g)
-        steering = self.network(features, key)  # pyright: ignore[reportCallIssue]
+        steering = self.network(features, keys)  # pyright: ignore[reportCallIssue]
         weights = jax.nn.softmax(SHARPNESS * steering[..., :FILTERS])
         mixed = jnp.einsum("bthwk,kbthwc->bthwc", weights, filtered, precision=jax.lax.Precision.HIGHEST)
         return mixed + steering[..., FILTERS:]

@@ -211,20 +211,21 @@ def double(x: Array, axis: int) -> Array:
     return pairs.reshape(*x.shape[:axis], 2 * size, *x.shape[axis + 1 :])
 
 
-def stochastic_depth(branch: Array, rate: float, key: Array | None) -> Array:
+def stochastic_depth(branch: Array, rate: float, keys: Array | None) -> Array:
     """In training drops the branch of a sample with probability `rate`: branch * Bernoulli(1 - rate) / (1 - rate).
 
     Args:
-      branch: `[B, ...]`, one draw per sample.
+      branch: `[B, ...]`.
       rate: in [0, 1).
-      key: None in inference, where the branch stays as it is, its expectation.
+      keys: `[B]`, of each sample's own draw, whatever lies beside it in the batch; None in inference, where the branch stays as it is,
+        its expectation.
     """
-    if key is None or rate == 0:
+    if keys is None or rate == 0:
         return branch
-    kept = jax.random.bernoulli(key, 1 - rate, (branch.shape[0],) + (1,) * (branch.ndim - 1))
-    return branch * (kept / (1 - rate)).astype(branch.dtype)
+    kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate))(keys)
+    return branch * (kept / (1 - rate)).astype(branch.dtype).reshape(-1, *[1] * (branch.ndim - 1))
 
 
-def split_key(key: Array | None, count: int) -> list[Array | None]:
-    """`count` keys from one, or `count` times None in inference."""
-    return [None] * count if key is None else list(jax.random.split(key, count))
+def split_keys(keys: Array | None, count: int) -> list[Array | None]:
+    """Of each sample's key `[B]` `count` new ones, or `count` times None in inference."""
+    return [None] * count if keys is None else list(jax.vmap(lambda key: jax.random.split(key, count), out_axes=1)(keys))

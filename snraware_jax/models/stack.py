@@ -43,9 +43,9 @@ class Stack(nnx.Module):
         self.blocks = nnx.List([ResidualBlock(width, dtype=dtype, rngs=rngs) for _ in range(BLOCKS)])
         self.post = Conv(width, 4 * outputs, rngs=rngs)
 
-    def __call__(self, x: Array, key: Array | None = None) -> Array:
-        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]` float32, of any size; nothing is random, so `key` is not used."""
-        del key
+    def __call__(self, x: Array, keys: Array | None = None) -> Array:
+        """`[B, T, H, W, inputs]` -> `[B, T, H, W, outputs]` float32, of any size; nothing is random, so `keys` are not used."""
+        del keys
         check_input(x, self.inputs)
         h, w = x.shape[2:4]
         even = jnp.pad(x, ((0, 0), (0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")

@@ -56,19 +56,19 @@ def scale_by_sophia(
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 
 
-def gauss_newton_bartlett(pull: Callable[[Array], Any], output: Array, key: Array) -> Any:
+def gauss_newton_bartlett(pull: Callable[[Array], Any], noise: Array, count: int) -> Any:
     """Estimate of the Gauss-Newton diagonal of the mean of |output - target|^2 / 2: N ghat^2, ghat the gradient at sampled targets.
 
     For a Gaussian likelihood of unit SD (images are in units of the noise) a sampled target is the output plus white noise, whatever
     the data, so ghat is the noise pulled back through the network. It is never negative.
 
     Args:
-      pull: the network's transposed derivative at the parameters, `jax.vjp(...)[1]`, one argument.
-      output: of the network, N real numbers.
-      key: of the noise.
+      pull: the network's transposed derivative at the parameters, a function of what is pulled back; where devices share a batch, its
+        mean over them.
+      noise: white, of unit SD, with the shape of the network's output.
+      count: N, the real numbers of the output, over all devices.
     """
-    (ghat,) = pull(jax.random.normal(key, output.shape, output.dtype) / output.size)
-    return jax.tree.map(lambda g: output.size * g**2, ghat)
+    return jax.tree.map(lambda g: count * g**2, pull(noise / noise.size))
 
 
 def hutchinson(gradient: Callable[[Any], Any], params: Any, key: Array) -> Any:

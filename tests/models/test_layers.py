@@ -14,7 +14,7 @@ from snraware_jax.models.layers import (
     double,
     pixel_shuffle,
     pixel_unshuffle,
-    split_key,
+    split_keys,
     stochastic_depth,
 )
 
@@ -48,7 +48,7 @@ def test_channel_norm_standardises_every_voxel_at_any_size():
 
 def test_stochastic_depth_drops_whole_samples_and_keeps_the_mean():
     samples, rate = 4000, 0.1
-    out = stochastic_depth(jnp.ones((samples, 2, 3)), rate, jax.random.key(0))
+    out = stochastic_depth(jnp.ones((samples, 2, 3)), rate, jax.random.split(jax.random.key(0), samples))
     per_sample = out.reshape(samples, -1)
     np.testing.assert_array_equal(per_sample, per_sample[:, :1] * np.ones(6))
     np.testing.assert_allclose(np.unique(per_sample), [0, 1 / 0.9], rtol=1e-6)
@@ -57,7 +57,7 @@ def test_stochastic_depth_drops_whole_samples_and_keeps_the_mean():
 
 
 def test_inference_drops_nothing():
-    assert split_key(None, 2) == [None, None]
+    assert split_keys(None, 2) == [None, None]
     np.testing.assert_array_equal(stochastic_depth(jnp.ones((4, 2)), 0.9, None), 1)
 
 

@@ -76,7 +76,9 @@ def test_levels_fit_together(backbone, levels, size):
     )  # fmt: skip
     graphdef, params = nnx.split(nnx.eval_shape(lambda: build(settings)))
     x = jax.ShapeDtypeStruct((1, 3, size, size, 3), jnp.float32)
-    output = jax.eval_shape(lambda params, x: nnx.merge(graphdef, params)(x, jax.random.key(0)), params, x)
+    output = jax.eval_shape(
+        lambda params, x: nnx.merge(graphdef, params)(x, jax.random.split(jax.random.key(0), len(x))), params, x
+    )
     assert output.shape == (1, 3, size, size, 2)
 
 
@@ -135,11 +137,11 @@ def test_bfloat16_stays_close_to_float32():
 
 
 def test_remat_changes_neither_value_nor_gradient():
-    x, key = inputs(2, 3, 8, 8), jax.random.key(1)
+    x, keys = inputs(2, 3, 8, 8), jax.random.split(jax.random.key(1), 2)
     results = []
     for remat in (False, True):
         call, params = apply(dataclasses.replace(TINY, cells="T1", remat=remat))
-        results.append(jax.jit(jax.value_and_grad(lambda p, call=call: jnp.sum(jnp.sin(call(p, x, key)))))(params))
+        results.append(jax.jit(jax.value_and_grad(lambda p, call=call: jnp.sum(jnp.sin(call(p, x, keys)))))(params))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * (1e-3 + np.max(np.abs(b)))), *results)
 
 
@@ -153,8 +155,9 @@ def test_training_is_random_by_sample_and_inference_is_not():
     x = jnp.repeat(inputs(1, 3, 8, 8), 6, axis=0)
     inference = call(params, x)
     np.testing.assert_allclose(inference, inference[:1] * np.ones((6, 1, 1, 1, 1)), atol=1e-5)
-    training = call(params, x, jax.random.key(0))
-    np.testing.assert_array_equal(training, call(params, x, jax.random.key(0)))
+    keys = jax.random.split(jax.random.key(0), len(x))
+    training = call(params, x, keys)
+    np.testing.assert_array_equal(training[:2], call(params, x[:2], keys[:2]))
     assert len({float(sample) for sample in jnp.sum(training**2, axis=(1, 2, 3, 4))}) > 1
 
 

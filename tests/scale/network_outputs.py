@@ -25,19 +25,20 @@ def outputs(backbone: str) -> dict[str, np.ndarray]:
     )  # fmt: skip
     graphdef, params = nnx.split(build(settings))
     noisy = jax.random.normal(jax.random.key(0), (BATCH, *PATCH, 2))
-    x, key = jnp.concatenate([noisy, jnp.ones((BATCH, *PATCH, 1))], axis=-1), jax.random.key(1)
+    x = jnp.concatenate([noisy, jnp.ones((BATCH, *PATCH, 1))], axis=-1)
+    keys = jax.random.split(jax.random.key(1), BATCH)
 
     @jax.jit
-    def both(params, x, key):
+    def both(params, x, keys):
         network = nnx.merge(graphdef, params)
-        return network(x), network(x, key)
+        return network(x), network(x, keys)
 
     found = {}
     for name, devices in (("1", 1), ("8", 8), ("again", 8)):
         over = mesh.make_mesh(devices=jax.devices()[:devices])
         placed = jax.device_put(params, mesh.replicated(over)), jax.device_put(x, mesh.batch_sharding(over))
         for mode, output in zip(
-            ("inference", "training"), both(*placed, jax.device_put(key, mesh.replicated(over))), strict=True
+            ("inference", "training"), both(*placed, jax.device_put(keys, mesh.batch_sharding(over))), strict=True
         ):
             found[f"{backbone}-{mode}-{name}"] = np.asarray(output)
     return found

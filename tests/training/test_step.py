@@ -76,8 +76,7 @@ def test_parts_of_a_batch_make_the_step_of_the_whole(run, parts):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=2e-5), found.ema, expected.ema)
 
 
-def test_parts_are_spread_over_all_devices():
-    """Sample i of 8 on 2 devices goes to part i mod 2, so that each part has half of its samples on each device."""
+def test_parts_take_samples_in_turn():
     pieces = split({"sample_id": np.arange(8)}, 2)["sample_id"]
     np.testing.assert_array_equal(pieces, [[0, 2, 4, 6], [1, 3, 5, 7]])
     np.testing.assert_array_equal(first_part({"sample_id": np.arange(8)}, 2)["sample_id"], pieces[0])
