@@ -44,7 +44,7 @@ PLAN = {
     "sigterm_3": Planned("SIGTERM, 3 processes", partial(rows.told_to_stop, processes=3), 20, 2),
     "lost": Planned("one of 3 processes killed or stopped", rows.lost, 12, 4),
     "refused": Planned("a save refused by the system", rows.refused, 6, 2),
-    "full_disk": Planned("disk full, or read-only", rows.full_disk, 6, 2),
+    "full_disk": Planned("disk full, or read-only", rows.full_disk, 6, 3),
     "bad_record": Planned("a damaged record, 3 processes", rows.bad_record, 3, 1),
     "meshes": Planned("goes on upon 8, 4, 1, 2 x 4 devices", rows.meshes, 3, 1),
     "long": Planned("2,000 steps", rows.long, 1, 1),

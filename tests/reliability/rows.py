@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -207,11 +208,14 @@ def ends_well(training: Training) -> None:
 
 
 def full_disk(bench: Bench, count: int) -> Iterator[Outcome]:
-    """A disk of 6 MB for the checkpoints, full or read-only for some saves; needs to be allowed to mount one."""
-    for number in range(count):
-        kind = ("full", "read-only")[number % 2]
-        command = bench.command("disk", steps=STEPS)
-        yield tried(kind, functools.partial(on_small_disk, bench, command, kind))
+    """A disk for the checkpoints, full or read-only for some saves, and one for all, full; needs to be allowed to mount one."""
+    kinds: dict[str, Callable[[Bench, Command], float]] = {
+        "full": functools.partial(on_small_disk, kind="full"),
+        "read-only": functools.partial(on_small_disk, kind="read-only"),
+        "full, of the whole workdir": in_full_workdir,
+    }
+    for kind, trial in itertools.islice(itertools.cycle(kinds.items()), count):
+        yield tried(kind, functools.partial(trial, bench, bench.command("disk", steps=STEPS)))
 
 
 def on_small_disk(bench: Bench, command: Command, kind: str) -> float:
@@ -219,8 +223,7 @@ def on_small_disk(bench: Bench, command: Command, kind: str) -> float:
     folder = command.workdir / "checkpoints"
     folder.mkdir(parents=True)
     keep.write_json(command.workdir / "config.json", keep.flatten(configuration(command)))
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], check=True)
-    try:
+    with disk(folder, "6m"):
         with command.start() as training:
             training.until(lambda: checkpoint.steps(folder), "a checkpoint")
             began = time.monotonic()
@@ -231,9 +234,37 @@ def on_small_disk(bench: Bench, command: Command, kind: str) -> float:
             undo()
             ends_well(training)
         trials.alike(command, bench.reference(command))
+    return seconds
+
+
+def in_full_workdir(bench: Bench, command: Command) -> float:
+    """A training whose figures cannot be written either: it leaves with 2; returns the seconds until then."""
+    command.workdir.mkdir()
+    with disk(command.workdir, "64m"):
+        folder = command.workdir / "checkpoints"
+        with command.start() as training:
+            training.until(lambda: checkpoint.steps(folder), "a checkpoint")
+            began = time.monotonic()
+            undo = block(command.workdir, "full")
+            codes = training.wait()
+            seconds = time.monotonic() - began
+            if codes != [BAD_INPUT] or "make room, then give the same command again" not in training.output():
+                raise Failed(f"exit codes {codes}\n{training.tails()}")
+        trials.whole(folder)
+        undo()
+        command.finish()
+        trials.alike(command, bench.reference(command))
+    return seconds
+
+
+@contextmanager
+def disk(folder: Path, size: str) -> Iterator[None]:
+    """A disk of its own for a folder."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
+    try:
+        yield
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
-    return seconds
 
 
 def block(folder: Path, kind: str) -> Callable[[], object]:
