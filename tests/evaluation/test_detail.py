@@ -23,8 +23,8 @@ def test_the_impulse_response_is_the_filter():
 
 def test_a_gaussian_has_its_width_along_each_axis():
     t, y, x = np.mgrid[:15, :31, :41]
-    response = np.exp(-((t - 7) ** 2) / 2 / 1.0 - (y - 15) ** 2 / 2 / 4.0 - (x - 20) ** 2 / 2 / 9.0)
-    for axis, sigma in enumerate((1, 2, 3)):
+    response = np.exp(-((t - 7) ** 2) / 2 / 4.0 - (y - 15) ** 2 / 2 / 9.0 - (x - 20) ** 2 / 2 / 16.0)
+    for axis, sigma in enumerate((2, 3, 4)):
         assert detail.width_at_half_maximum(jnp.asarray(response), axis) == pytest.approx(2.355 * sigma, rel=0.03)
     with pytest.raises(ValueError, match="does not fall to half"):
         detail.width_at_half_maximum(jnp.asarray(response[:, :, 20:]), 2)
