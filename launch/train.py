@@ -16,6 +16,7 @@ from ml_collections import ConfigDict, config_flags
 
 from launch import program
 from snraware_jax.errors import BAD_INPUT, describe
+from snraware_jax.progress import say
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "FILE.py or FILE.py:quick; --config.FIELD=value changes a field")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of this run [runs/CONFIG]")
@@ -38,7 +39,7 @@ def main() -> None:
     except (InputError, OSError) as error:
         if processes.alone():
             raise
-        print(f"train.py: {describe(error)}", file=sys.stderr, flush=True)
+        say(f"train.py: {describe(error)}", sys.stderr)
         processes.tell(describe(error))
         processes.leave(BAD_INPUT)
     except jax.errors.JaxRuntimeError:
@@ -48,7 +49,7 @@ def main() -> None:
         if not fault:
             raise
         # an exchange with a process that has left before this one heard of the fault
-        print(f"train.py: {processes.name()}another process ended: {fault}", file=sys.stderr, flush=True)
+        say(f"train.py: {processes.name()}another process ended: {fault}", sys.stderr)
         processes.leave(BAD_INPUT)
 
 
