@@ -44,7 +44,8 @@ def cosine(steps: int, peak: float, warmup: float = 0.3) -> optax.Schedule:
 
 def constant(steps: int, peak: float, warmup: float = 0.3) -> optax.Schedule:
     """Linear from 0 to the peak over `warmup` of the steps, then the peak."""
-    return optax.warmup_constant_schedule(0.0, peak, int(warmup * steps))
+    rise = int(warmup * steps)
+    return optax.warmup_constant_schedule(0.0 if rise else peak, peak, rise)  # over no steps, optax stays at where it starts
 
 
 def cycled_momentum(steps: int, warmup: float = 0.3) -> optax.Schedule:

@@ -101,6 +101,11 @@ def test_schedules_rise_to_the_peak(name):
     assert (rates[100] < 1e-8) == (name != "constant")
 
 
+@pytest.mark.parametrize("name", optim.SCHEDULES)
+def test_so_few_steps_that_none_is_left_to_rise_start_at_the_peak(name):
+    assert optim.SCHEDULES[name](2, 1e-3, 0.2)(0) == pytest.approx(1e-3)
+
+
 def test_the_rule_of_the_paper():
     """Refreshed before the update, at the first step and every third; clipped at 1; the sign where curvature is not positive."""
     optimizer = scale_by_sophia(0.9, 0.5, rho=2.0, refresh_every=3)
