@@ -18,11 +18,13 @@ from tests.conftest import REPOSITORY
 MOST = 1e-6  # in float32, relative
 
 
-def start(output: Path, options: list[str], *, devices: int = 1, **environment: str) -> subprocess.Popen:
-    """`tests.scale.steps` in a process with some simulated devices."""
+def start(module: str, output: Path, *options: str, devices: int = 1, **environment: str) -> subprocess.Popen:
+    """`tests.scale.MODULE` in a process with some simulated devices."""
     flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
     everything = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(REPOSITORY)} | environment
-    return subprocess.Popen([sys.executable, "-m", "tests.scale.steps", str(output), *options], cwd=REPOSITORY, env=everything)
+    return subprocess.Popen(
+        [sys.executable, "-m", f"tests.scale.{module}", str(output), *options], cwd=REPOSITORY, env=everything
+    )
 
 
 def free_port() -> int:
@@ -35,10 +37,10 @@ def free_port() -> int:
 def losses(folder: Path, options: list[str]) -> dict[str, dict[str, list[float]]]:
     """Losses by how they were computed, network and dtype."""
     one, eight, two = (folder / f"{name}.json" for name in ("one", "eight", "two"))
-    finish(start(one, options))
-    finish(start(eight, [*options, "--devices=8"], devices=8))
+    finish(start("steps", one, *options))
+    finish(start("steps", eight, *options, "--devices=8", devices=8))
     meeting = {ADDRESS: f"127.0.0.1:{free_port()}", COUNT: "2"}
-    finish(*(start(two, [*options, "--devices=2"], **meeting, **{NUMBER: str(number)}) for number in range(2)))
+    finish(*(start("steps", two, *options, "--devices=2", **meeting, **{NUMBER: str(number)}) for number in range(2)))
     return {"1 device": read(one), "8 devices": read(eight), "2 processes": read(two)}
 
 

@@ -32,9 +32,9 @@ def small(name: str, dtype: str) -> ConfigDict:
 
 def batch(config: ConfigDict, g_margin: int) -> dict[str, np.ndarray]:
     """Samples of the whole batch, the same in every process: blobs of another size and phase each."""
-    made = {name: np.zeros(one.shape, one.dtype) for name, one in abstract_batch(BATCH, config.data.patch, g_margin).items()}
+    made = {name: np.zeros(one.shape, one.dtype) for name, one in abstract_batch(config.batch_size, PATCH, g_margin).items()}
     t, y, x = np.mgrid[: PATCH[0], : PATCH[1], : PATCH[2]]
-    for sample in range(BATCH):
+    for sample in range(config.batch_size):
         made["image"][sample] = 60 * (np.hypot(y - 8, x - 8) < 4 + np.cos(t + sample)) * np.exp(1j * sample) + 20
         made["gmaps"][sample] = 1 + np.arange(7).reshape(7, 1, 1) / 7
         made["size"][sample] = (8, 32, 32)

@@ -1,23 +1,16 @@
 """Every kind of cell gives the same numbers on one device and on eight, in inference and in training."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.scale.__main__ import finish, start
 from tests.scale.network_outputs import CELLS
 
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
     file = tmp_path_factory.mktemp("outputs") / "outputs.npz"
-    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
-    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", "tests.scale.network_outputs", str(file)]
-    subprocess.run(command, cwd=REPOSITORY, env=environment, check=True)
+    finish(start("network_outputs", file, devices=8))
     return np.load(file)
 
 
