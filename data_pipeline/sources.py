@@ -1,19 +1,25 @@
 """Random access to records: `len(source)`, `source[i]`, whatever holds them: HDF5 shards, a TFDS folder, the simulator."""
 
+import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 import h5py
 
 from data_pipeline import records
 from snraware_jax.errors import InputError
+from snraware_jax.progress import say
 
 if TYPE_CHECKING:
     from data_pipeline import simulator
 
+T = TypeVar("T")
 MOST_OPEN = 32  # shards that one thread holds open
+AGAIN_S = 1.0  # before what could not be read is read again
 SHARDS = "[!.]*.h5"  # a name that starts with a dot is a file that a crash left unfinished
 TFDS_INFO = "dataset_info.json"
 # simulated subjects of the three splits are numbered apart, so that no setting of one can reach into another
@@ -136,11 +142,12 @@ class ShardSource:
 
     def __getitem__(self, position: int) -> records.Record:
         path, name = self._index[position]
-        return records.read(self._open(path), name)
+        return _twice(lambda: records.read(self._open(path), name))
 
     def stored(self, position: int) -> records.Stored:
         path, name = self._index[position]
-        return records.stored(records.node(self._open(path), name), f"{path}, record {name}")
+        found = _twice(lambda: records.stored(records.node(self._open(path), name), f"{path}, record {name}"))
+        return found._replace(read=lambda region: _twice(lambda: found.read(region)))
 
     def __repr__(self) -> str:  # grain names the data set by it
         return f"ShardSource({self.folder}, {self.split}, {len(self)} records)"
@@ -158,6 +165,16 @@ class ShardSource:
                 handles.pop(next(iter(handles))).close()
             handles[path] = records.open_shard(path)
         return handles[path]
+
+
+def _twice(read: Callable[[], T]) -> T:
+    """A record is damaged if it cannot be read twice: what a file system over a network fails to give, it may give a second later."""
+    try:
+        return read()
+    except InputError as error:
+        say(f"reading again, after: {error}", sys.stderr)
+        time.sleep(AGAIN_S)
+        return read()
 
 
 def _index(folder: Path, split: str) -> list[tuple[Path, str]]:

@@ -1,5 +1,6 @@
 """One interface to whatever holds records, decided by what a folder holds."""
 
+import os
 import pickle
 from types import SimpleNamespace
 
@@ -48,6 +49,27 @@ def test_any_source_gives_parts(tiny_records):
         part = stored.read(region)
         np.testing.assert_array_equal(part.image, shards[2].image[region])
         np.testing.assert_array_equal(part.gmaps, shards[2].gmaps[:, *region[1:]])
+
+
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_a_file_system_that_fails_once_is_asked_again(tmp_path, monkeypatch, capsys, when):
+    """Nothing can be read for a while, between two records or between a record's card and its arrays."""
+    shard = tmp_path / "train.h5"
+    image = np.random.default_rng(0).normal(size=(8, 128, 128)).astype(np.complex64)  # beyond HDF5's buffers
+    records.write_shard(
+        shard, [records.Record(i, image, np.ones((7, 128, 128), np.float32), 0.0, "a", "train") for i in (0, 1)]
+    )
+    source = sources.ShardSource(tmp_path, "train")
+    stored = source.stored(0)
+    file = source._open(shard).id.get_vfd_handle()
+    working = os.dup(file)
+    monkeypatch.setattr(sources.time, "sleep", lambda seconds: os.dup2(working, file))
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), file)
+    found = source[1] if when == "before" else stored.read(records.WHOLE)
+    os.close(working)
+    assert capsys.readouterr().err.count("reading again, after:") == 1
+    np.testing.assert_array_equal(found.image, image)
 
 
 def test_ids_of_any_length_are_in_order(tmp_path, tiny_records):
