@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snraware_jax.evaluation.in_distribution import Case, Denoise
+from snraware_jax.evaluation.statistics import holm
 from snraware_jax.metrics import gain_db
 
 
@@ -69,20 +70,8 @@ def gaps(results: Mapping[str, Mapping[int, Sequence[dict[str, float]]]], refere
             p_value = float(np.asarray(stats.ttest_1samp(difference.mean(axis=0), 0))[1]) if several else None
             by_seed = tuple(float(gap) for gap in difference.mean(axis=1))
             found.append(Gap(mode, level, float(difference.mean()), by_seed, p_value, difference.shape[1]))
-    return holm(found)
-
-
-def holm(found: Sequence[Gap]) -> list[Gap]:
-    """Gaps with p-values that hold for all of them together: sorted, the k-th of m times m - k + 1, never falling.
-
-    Source: Holm, Scand J Statist 1979.
-    """
-    tested = sorted((gap.p_value, number) for number, gap in enumerate(found) if gap.p_value is not None)
-    corrected, least = {}, 0.0
-    for rank, (p_value, number) in enumerate(tested):
-        least = max(least, min(1.0, (len(tested) - rank) * p_value))
-        corrected[number] = least
-    return [gap._replace(p_value=corrected.get(number)) for number, gap in enumerate(found)]
+    corrected = holm([gap.p_value for gap in found])
+    return [gap._replace(p_value=p_value) for gap, p_value in zip(found, corrected, strict=True)]
 
 
 def table(results: Mapping[str, Mapping[int, Sequence[dict[str, float]]]], found: Sequence[Gap]) -> str:

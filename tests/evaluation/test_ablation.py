@@ -113,13 +113,6 @@ def test_all_modes_are_tested_on_the_same_noise_at_strong_g_maps(tiny_records):
             assert any((one.g_map == g_map).all() for g_map in maps)
 
 
-def test_holm():
-    gap = lambda p: ablation.Gap("x", 4.0, 1.0, (1.0,), p, 5)
-    corrected = [one.p_value for one in ablation.holm([gap(0.04), gap(0.01), gap(None), gap(0.03)])]
-    assert corrected[2] is None
-    assert [corrected[i] for i in (0, 1, 3)] == pytest.approx([0.06, 0.03, 0.06])
-
-
 def rows(*gains: float) -> list[dict[str, float]]:
     return [{"level": 4.0, "magnitude": gain, "complex": gain} for gain in gains]
 

@@ -1,0 +1,74 @@
+"""SNR of regions of interest and contrast between them, from a series and a map of its noise (the paper's Table 3)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from snraware_jax.errors import InputError
+
+
+class Region(NamedTuple):
+    """Figures of one region in one series.
+
+    Attributes:
+      signal: mean magnitude.
+      noise: mean noise SD, per real component.
+      fidelity: how much of the reference's signal the series has, sum Re(conj(reference) series) / sum |reference|^2; 1 is all of it.
+    """
+
+    signal: float
+    noise: float
+    fidelity: float
+
+    @property
+    def snr(self) -> float:
+        """Mean magnitude over mean noise SD."""
+        return self.signal / self.noise
+
+
+def measure(series: np.ndarray, noise: np.ndarray, mask: np.ndarray, reference: np.ndarray) -> Region:
+    """Figures of a region.
+
+    A map of the noise says nothing of bias: an output that does not depend on its input has none, and infinite SNR. So `fidelity`
+    stands beside the SNR.
+
+    Args:
+      series: `[T, H, W]` complex.
+      noise: its noise SD, `[T, H, W]` or `[H, W]`, per real component.
+      mask: `[T, H, W]` or `[H, W]` bool.
+      reference: what the series should be, the truth; without one, another series whose noise is independent. `[T, H, W]` complex.
+
+    Raises:
+      InputError: if shapes differ, the mask is empty, or the noise is 0 or not finite within it.
+    """
+    mask, noise = (_of_frames(array, series.shape, name) for array, name in ((mask, "mask"), (noise, "noise map")))
+    if reference.shape != series.shape:
+        raise InputError(
+            f"the reference is {reference.shape}, the series {series.shape}: they have to be of the same frames and points"
+        )
+    if mask.dtype != bool:
+        raise InputError(f"the mask is {mask.dtype}: give booleans, mask == LABEL")
+    if not mask.any():
+        raise InputError("the region is empty: no point of the mask is True")
+    within = noise[mask]
+    if not (np.isfinite(within) & (within > 0)).all():
+        raise InputError(
+            f"the noise map is 0 or not finite at {np.count_nonzero(~(np.isfinite(within) & (within > 0)))} points of the region: "
+            "a series without noise has no SNR"
+        )
+    true = reference[mask]
+    fidelity = np.sum((np.conj(true) * series[mask]).real) / np.sum(np.abs(true) ** 2)
+    return Region(float(np.mean(np.abs(series[mask]))), float(np.mean(within)), float(fidelity))
+
+
+def contrast_to_noise(one: Region, other: Region) -> float:
+    """CNR, 2 (S_one - S_other) / (noise_one + noise_other)."""
+    return 2 * (one.signal - other.signal) / (one.noise + other.noise)
+
+
+def _of_frames(array: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
+    if array.shape not in (shape, shape[1:]):
+        raise InputError(
+            f"the {name} is {array.shape}, the series {shape}: give {shape} or {shape[1:]}, the same in every frame"
+        )
+    return np.broadcast_to(array, shape)
