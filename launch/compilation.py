@@ -241,8 +241,8 @@ def remedies(config: ConfigDict, devices: int, name: str) -> list[str]:
             ways.append(f"--config.train.accumulate={more} (microbatches an update, of {each // more} images a chip)")
         if wider := next((n for n in range(fsdp + 1, devices + 1) if devices % n == 0), None):
             ways.append(f"--config.mesh.fsdp={wider} (parameters split over {wider} chips, if arguments are much of it)")
-    if each > 1:
-        ways.append(f"--config.batch_size={each // 2 * devices} ({each // 2} images a chip instead of {each})")
+    if fewer := each // 2 // parts * parts:
+        ways.append(f"--config.batch_size={fewer * devices} ({fewer} images a chip instead of {each})")
     return [*ways, "chips with more memory"]
 
 

@@ -9,6 +9,7 @@ import pytest
 from configs import hrnet_cnnt
 from launch import compilation
 from snraware_jax.errors import InputError
+from snraware_jax.training import configuration
 from snraware_jax.training.run import assemble
 
 GIB = 2**30
@@ -118,9 +119,13 @@ def test_remedies_are_flags_that_exist_and_divide():
     flags = [way.split(" ")[0] for way in compilation.remedies(config, 128, "train_step")]
     assert flags == ["--config.train.accumulate=2", "--config.mesh.fsdp=2", "--config.batch_size=256", "chips"]
     with config.unlocked():
-        config.batch_size, config.model.remat, config.train.accumulate, config.mesh.fsdp = 384, False, 2, 128
+        config.batch_size, config.model.remat, config.train.accumulate, config.mesh.fsdp = 768, False, 2, 128
     flags = [way.split(" ")[0] for way in compilation.remedies(config, 128, "train_step")]
-    assert flags == ["--config.model.remat=True", "--config.train.accumulate=3", "--config.batch_size=128", "chips"]
+    assert flags == ["--config.model.remat=True", "--config.train.accumulate=3", "--config.batch_size=256", "chips"]
+    with config.unlocked():
+        config.batch_size = 256  # of which half, one a chip, could not be cut in two parts
+    configuration.validate(config, 128)
+    assert not any("batch_size" in way for way in compilation.remedies(config, 128, "train_step"))
     with config.unlocked():
         config.batch_size = 128
     assert compilation.remedies(config, 128, "noise") == ["chips with more memory"]
