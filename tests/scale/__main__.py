@@ -6,7 +6,6 @@ exit code 1 if one of them takes no step, or differs by more than 1e-6 in float3
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from snraware_jax.training.processes import ADDRESS, COUNT, NUMBER
 from tests.conftest import REPOSITORY
+from tests.reliability.faults import free_port
 
 MOST = 1e-6  # in float32, relative
 
@@ -25,13 +25,6 @@ def start(module: str, output: Path, *options: str, devices: int = 1, **environm
     return subprocess.Popen(
         [sys.executable, "-m", f"tests.scale.{module}", str(output), *options], cwd=REPOSITORY, env=everything
     )
-
-
-def free_port() -> int:
-    """One that nobody listens on now."""
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return tried.getsockname()[1]
 
 
 def losses(folder: Path, options: list[str]) -> dict[str, dict[str, list[float]]]:

@@ -30,11 +30,11 @@ def small(name: str, dtype: str) -> ConfigDict:
     return config
 
 
-def batch(config: ConfigDict, g_margin: int) -> dict[str, np.ndarray]:
+def batch(count: int, g_margin: int) -> dict[str, np.ndarray]:
     """Samples of the whole batch, the same in every process: blobs of another size and phase each."""
-    made = {name: np.zeros(one.shape, one.dtype) for name, one in abstract_batch(config.batch_size, PATCH, g_margin).items()}
+    made = {name: np.zeros(one.shape, one.dtype) for name, one in abstract_batch(count, PATCH, g_margin).items()}
     t, y, x = np.mgrid[: PATCH[0], : PATCH[1], : PATCH[2]]
-    for sample in range(config.batch_size):
+    for sample in range(count):
         made["image"][sample] = 60 * (np.hypot(y - 8, x - 8) < 4 + np.cos(t + sample)) * np.exp(1j * sample) + 20
         made["gmaps"][sample] = 1 + np.arange(7).reshape(7, 1, 1) / 7
         made["size"][sample] = (8, 32, 32)
@@ -48,7 +48,7 @@ def losses(name: str, dtype: str, devices: int) -> list[float]:
     run = assemble(config, BATCH, jax.devices()[:devices])
     share = BATCH // jax.process_count()
     mine = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
-    placed = mesh.global_batch({name: x[mine] for name, x in batch(config, run.noise.g_margin).items()}, run.mesh)
+    placed = mesh.global_batch({name: x[mine] for name, x in batch(BATCH, run.noise.g_margin).items()}, run.mesh)
     places = jax.tree.map(lambda array: array.sharding, run.abstract_state)
     step = jax.jit(run.train_step, out_shardings=(places, mesh.replicated(run.mesh)))
     state, found = run.initial_state(), []
