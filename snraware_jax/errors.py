@@ -4,6 +4,8 @@
 STUCK, not after BAD_INPUT and INTERRUPTED.
 """
 
+import errno
+
 BAD_INPUT = 2
 STOPPED = 75  # by SIGTERM, with everything saved
 STUCK = 76  # a phase lasted longer than it may
@@ -34,4 +36,6 @@ def describe(error: InputError | OSError) -> str:
     """The line to print: an InputError's own message, or which file the system refused and why."""
     if isinstance(error, InputError) or error.filename is None:
         return str(error)
-    return f"{error.filename}: {error.strerror}; give another path, or change this one's permissions"
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    fix = "make room, then give the same command again" if full else "give another path, or change this one's permissions"
+    return f"{error.filename}: {error.strerror}; {fix}"

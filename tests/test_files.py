@@ -1,12 +1,13 @@
 """Which output belongs to which input, what is refused before any work, and failures that do not stop the rest."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from snraware_jax import files
-from snraware_jax.errors import InputError
+from snraware_jax.errors import InputError, describe
 from snraware_jax.files import Job
 from snraware_jax.formats.atomic import replacing
 
@@ -189,3 +190,15 @@ def test_outputs_that_cannot_be_written_are_named_as_the_user_did(tmp_path):
             pass
         assert error.value.filename == str(path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_is_named_too(tmp_path):
+    with pytest.raises(OSError, match=r"No space left") as error, replacing(tmp_path / "out.npz"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as `write` does, without a name
+    assert (
+        describe(error.value) == f"{tmp_path / 'out.npz'}: No space left on device; make room, then give the same command again"
+    )
+    with pytest.raises(FileNotFoundError) as error, replacing(tmp_path / "out.npz"):
+        (tmp_path / "other").read_bytes()
+    assert error.value.filename == str(tmp_path / "other")
+    assert not list(tmp_path.iterdir())

@@ -36,6 +36,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         flush(Path(name))
         os.replace(name, path)
         flush(path.parent)
+    except OSError as error:
+        if error.filename not in (None, name) or error.errno is None:  # of another file, or of a library that says what it was
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from error  # a full disk fails while writing, without a name
     finally:
         Path(name).unlink(missing_ok=True)
 
