@@ -1,5 +1,6 @@
 """Random access to records: `len(source)`, `source[i]`, whatever holds them: HDF5 shards, a TFDS folder, the simulator."""
 
+import hashlib
 import sys
 import threading
 import time
@@ -39,6 +40,12 @@ class StoredSource(Source, Protocol):
     """A source that can read a part of a record."""
 
     def stored(self, position: int, /) -> records.Stored: ...
+    def fingerprint(self) -> str: ...
+
+
+def fingerprint(source: Source) -> str:
+    """What tells the records of a source from others without reading them: their number and, where stored, a digest of names."""
+    return source.fingerprint() if isinstance(source, StoredSource) else f"{len(source)} records"
 
 
 def stored(source: Source, position: int) -> records.Stored:
@@ -142,12 +149,16 @@ class ShardSource:
 
     def __getitem__(self, position: int) -> records.Record:
         path, name = self._index[position]
-        return _twice(lambda: records.read(self._open(path), name))
+        return twice(lambda: records.read(self._open(path), name))
 
     def stored(self, position: int) -> records.Stored:
         path, name = self._index[position]
-        found = _twice(lambda: records.stored(records.node(self._open(path), name), f"{path}, record {name}"))
-        return found._replace(read=lambda region: _twice(lambda: found.read(region)))
+        found = twice(lambda: records.stored(records.node(self._open(path), name), f"{path}, record {name}"))
+        return found._replace(read=lambda region: twice(lambda: found.read(region)))
+
+    def fingerprint(self) -> str:
+        """Number of the records and digest of their sample ids, wherever they lie."""
+        return f"{len(self)} records {digest(' '.join(name for _, name in self._index))}"
 
     def __repr__(self) -> str:  # grain names the data set by it
         return f"ShardSource({self.folder}, {self.split}, {len(self)} records)"
@@ -167,7 +178,12 @@ class ShardSource:
         return handles[path]
 
 
-def _twice(read: Callable[[], T]) -> T:
+def digest(text: str) -> str:
+    """Sixteen hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def twice(read: Callable[[], T]) -> T:
     """A record is damaged if it cannot be read twice: what a file system over a network fails to give, it may give a second later."""
     try:
         return read()

@@ -19,7 +19,7 @@ import numpy as np
 
 from data_pipeline import heap, records
 from data_pipeline.records import SPLITS, Record, Storage
-from data_pipeline.sources import SHARDS
+from data_pipeline.sources import SHARDS, digest, twice
 from snraware_jax.errors import InputError
 
 try:
@@ -173,6 +173,7 @@ class TfdsSource:
                 counts = {name: info.num_examples for name, info in builder.info.splits.items()}
                 if not (sum(counts.values()) if split == "all" else counts.get(split)):
                     raise InputError(f"{folder}: no records for {split!r}; it has {counts}: give prepare_data more subjects")
+                self._files = str([(info.name, info.shard_lengths, info.num_bytes) for info in builder.info.splits.values()])
                 self._records = builder.as_data_source(split)  # pyright: ignore[reportCallIssue] (hidden by a decorator of tfds)
         except DAMAGE as error:
             if isinstance(error, InputError):
@@ -192,11 +193,18 @@ class TfdsSource:
         if not 0 <= position < len(self):
             raise IndexError(f"{position} of {len(self)} records")
         where = f"{self.folder}, {self.split} record {position}"
-        try:
-            fields = self._records[position]
-        except DAMAGE as error:
-            raise InputError(f"{where}: damaged ({error}); make the data set again (launch/prepare_data.py)") from error
-        return records.in_parts(fields, where)
+
+        def fields() -> dict[str, Any]:
+            try:
+                return self._records[position]
+            except DAMAGE as error:
+                raise InputError(f"{where}: damaged ({error}); make the data set again (launch/prepare_data.py)") from error
+
+        return records.in_parts(twice(fields), where)
+
+    def fingerprint(self) -> str:
+        """Number of the records and digest of the lengths and the size of their files."""
+        return f"{len(self)} records {digest(self._files)}"
 
     def __repr__(self) -> str:  # grain names the data set by it
         return f"TfdsSource({self.folder}, {self.split}, {len(self)} records)"

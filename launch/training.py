@@ -36,12 +36,15 @@ def train(config: ConfigDict, workdir: Path, folder: Path, watch: "health.Watch"
     """Trains on the records in `folder`."""
     import jax
 
-    from data_pipeline.sources import open_source
-    from snraware_jax.training import loop, processes
+    from data_pipeline.sources import fingerprint, open_source
+    from snraware_jax.training import configuration, loop, processes
     from snraware_jax.training.run import assemble
 
     program.keep_compiled_programs(workdir / "compilation_cache")
     training, validation = open_source(folder, "train"), open_source(folder, "validation")
+    records = {"train": fingerprint(training), "validation": fingerprint(validation)}
+    processes.first_for_all("records", lambda: configuration.keep_records(workdir, records))
+    configuration.agree(config, records)
     if config.train.minutes:
         config = _with_steps(config, training, workdir)
     run = assemble(config, len(training))

@@ -7,7 +7,7 @@ import json
 import math
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,7 +26,7 @@ from snraware_jax.noise import NoiseSettings
 from snraware_jax.optim import OPTIMIZERS, SCHEDULES
 from snraware_jax.optim.sophia import ESTIMATORS
 from snraware_jax.perceptual import SMALLEST
-from snraware_jax.training import profile
+from snraware_jax.training import processes, profile
 
 # fields that a run may change when it is continued: how often and on what, never what is computed
 MAY_CHANGE = (
@@ -42,6 +42,8 @@ MAY_CHANGE = (
     "mesh.",
     "profile.",
 )
+# and those that may differ between the processes of a run: where and how each gets the same records
+OF_A_HOST = ("data.threads", "data.workers", "data.path", "profile.")
 # fields that versions from before them worked without, with the values that do what those did
 FIELDS_ADDED = {
     "vgg_weights": "",
@@ -210,8 +212,6 @@ def keep(config: ConfigDict, workdir: Path) -> None:
         perceptual loss.
     """
     check_workdir(config, workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_json(workdir / "config.json", flatten(config))
     starts = workdir / "versions.json"
     before = _read(starts, list) if starts.exists() else []
     now = versions()
@@ -219,6 +219,7 @@ def keep(config: ConfigDict, workdir: Path) -> None:
         now["vgg_weights"] = vgg_weights.digest(vgg_weights.load(config.vgg_weights))
         if any(one.get("vgg_weights", now["vgg_weights"]) != now["vgg_weights"] for one in before):
             raise InputError(f"{config.vgg_weights}: not the weights that {workdir} was begun with; give another --workdir")
+    write_json(workdir / "config.json", flatten(config))
     write_json(starts, [*before, now])
 
 
@@ -257,7 +258,8 @@ def compare(config: ConfigDict, workdir: Path) -> None:
     Raises:
       InputError: naming the fields that differ.
     """
-    current, before = flatten(config), FIELDS_ADDED | _read(workdir / "config.json")
+    current = flatten(config)
+    before = {name: value for name, value in FIELDS_ADDED.items() if name in current} | _read(workdir / "config.json")
     names = [name for name in sorted(current.keys() | before.keys()) if not name.startswith(MAY_CHANGE)]
     different = [name for name in names if current.get(name) != before.get(name)]
     if different:
@@ -268,14 +270,55 @@ def compare(config: ConfigDict, workdir: Path) -> None:
         )
 
 
+def keep_records(workdir: Path, records: Mapping[str, str]) -> None:
+    """Writes WORKDIR/records.json, or checks that a workdir which has it was begun with these records.
+
+    Args:
+      workdir: of the run.
+      records: of every split what tells its records from others (`data_pipeline.sources.fingerprint`).
+
+    Raises:
+      InputError: naming the split, if the records are others: their order, and with it every step, would be another.
+    """
+    path = workdir / "records.json"
+    before = _read(path) if path.exists() else records
+    for split, now in records.items():
+        if before.get(split) != now:
+            raise InputError(
+                f"{workdir}: begun with other records ({split}: {before.get(split)} -> {now}); give another --workdir, or those records"
+            )
+    if not path.exists():
+        write_json(path, dict(records))
+
+
+def agree(config: ConfigDict, records: Mapping[str, str]) -> None:
+    """Refuses a process of several that has another configuration or other records than process 0: it would train something else.
+
+    Raises:
+      InputError: naming the process and what differs.
+    """
+    fields = {name: value for name, value in flatten(config).items() if not name.startswith(OF_A_HOST)}
+    text = json.dumps(fields | {f"records of {split}": found for split, found in records.items()})
+    mine, first = json.loads(text), json.loads(processes.text_of_first("configuration", text))
+    different = [name for name in sorted(mine.keys() | first.keys()) if mine.get(name) != first.get(name)]
+    if different:
+        listed = ", ".join(f"{name} {mine.get(name)}, there {first.get(name)}" for name in different[:4])
+        raise InputError(
+            f"{processes.name()}not as process 0 ({listed}); start all processes with the same command and records"
+        )
+
+
 def restore(workdir: Path, fields: ConfigDict) -> ConfigDict:
     """The configuration that WORKDIR was trained with: the values of its config.json in the fields of `fields`.
 
     Raises:
       InputError: if there is none, or it has fields that this version does not know.
     """
-    path = workdir / "config.json"
-    values, known = FIELDS_ADDED | _read(path), flatten(fields)
+    path, config = workdir / "config.json", fields.copy_and_resolve_references()
+    with config.unlocked():
+        config.loss = ConfigDict()  # which losses there are is up to the run
+    known = flatten(config)
+    values = {name: value for name, value in FIELDS_ADDED.items() if name in known} | _read(path)
     unknown = [name for name in values if name not in known and not name.startswith("loss.")]
     missing = [name for name in known if name not in values]
     if missing:
@@ -285,7 +328,6 @@ def restore(workdir: Path, fields: ConfigDict) -> ConfigDict:
     if unknown:
         near = difflib.get_close_matches(unknown[0], list(known), n=1)
         raise InputError(f"{path}: unknown key {unknown[0]}" + (f"; did you mean {near[0]}?" if near else ""))
-    config = fields.copy_and_resolve_references()
     try:
         with config.unlocked():
             config.update_from_flattened_dict({name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})

@@ -126,6 +126,16 @@ def of_first(number: Number) -> Number:
     return number if alone() else type(number)(multihost_utils.broadcast_one_to_all(number))
 
 
+def text_of_first(key: str, text: str) -> str:
+    """A text as process 0 has it; `key` is another one for every use in a run."""
+    if alone():
+        return text
+    if jax.process_index() == 0:
+        _client().key_value_set(f"snraware/text/{key}", text)
+        return text
+    return _client().blocking_key_value_get(f"snraware/text/{key}", round(1000 * LONGEST_WAIT))
+
+
 def tell(fault: str) -> None:
     """Lets the other processes know why this one is about to leave, if there is a coordinator to tell."""
     if not alone():

@@ -114,6 +114,55 @@ def test_a_workdir_belongs_to_one_configuration(tmp_path):
     assert configuration.restore(workdir, base.get_config()).train.steps == base.get_config("quick").train.steps
 
 
+@pytest.mark.parametrize("config", SHIPPED)
+def test_what_a_workdir_keeps_is_what_it_was_trained_with(config, tmp_path):
+    configuration.keep(config, tmp_path / "run")
+    restored = configuration.restore(tmp_path / "run", base.get_config())
+    assert configuration.flatten(restored) == configuration.flatten(config)
+    configuration.keep(restored, tmp_path / "run")
+
+
+def test_losses_that_leave_others_out_can_go_on(tmp_path):
+    config = changed()
+    with config.unlocked():
+        config.loss = {"mse": 1.0}
+    for _ in range(2):
+        configuration.keep(config, tmp_path)
+    with pytest.raises(InputError, match=r"loss.gradient None -> 1.0"):
+        configuration.keep(changed(), tmp_path)
+
+
+def test_weights_that_are_none_leave_no_trace(tmp_path):
+    (tmp_path / "wrong.npz").write_bytes(b"PK")
+    workdir = tmp_path / "run"
+    with pytest.raises(InputError, match=r"wrong\.npz"):
+        configuration.keep(changed(vgg_weights=str(tmp_path / "wrong.npz")), workdir)
+    assert not workdir.exists()
+    configuration.keep(changed(), workdir)
+
+
+def test_a_workdir_belongs_to_its_records(tmp_path):
+    begun = {"train": "12 records ab", "validation": "2 records cd"}
+    configuration.keep_records(tmp_path, begun)
+    configuration.keep_records(tmp_path, begun)
+    with pytest.raises(InputError, match=r"other records \(train: 12 records ab -> 13 records ef\); give another --workdir"):
+        configuration.keep_records(tmp_path, begun | {"train": "13 records ef"})
+
+
+def test_processes_have_one_configuration_and_the_same_records(monkeypatch):
+    texts = []
+    monkeypatch.setattr(configuration.processes, "text_of_first", lambda key, text: texts.append(text) or texts[0])
+    records = {"train": "12 records ab"}
+    configuration.agree(changed(), records)
+    configuration.agree(changed(data__threads=7, data__path="/of/this/host"), records)
+    with pytest.raises(InputError, match=r"not as process 0 \(optimizer.lr_peak 0.01, there 0.003\); start all"):
+        configuration.agree(changed(optimizer__lr_peak=1e-2), records)
+    with pytest.raises(InputError, match=r"evaluate_every 7, there 50, train.log_every 3, there 10"):
+        configuration.agree(changed(train__evaluate_every=7, train__log_every=3), records)
+    with pytest.raises(InputError, match=r"records of train 11 records cd, there 12 records ab"):
+        configuration.agree(changed(), {"train": "11 records cd"})
+
+
 def test_a_start_that_was_killed_can_be_made_again(tmp_path):
     configuration.lock(tmp_path).close()
     (tmp_path / ".config-x2f4.json").write_text('{"seed": ')
