@@ -57,7 +57,7 @@ def measure(series: np.ndarray, noise: np.ndarray, mask: np.ndarray, reference: 
             "a series without noise has no SNR"
         )
     true = reference[mask]
-    fidelity = np.sum((np.conj(true) * series[mask]).real) / np.sum(np.abs(true) ** 2)
+    fidelity = np.sum(np.real(np.conj(true) * series[mask])) / np.sum(np.abs(true) ** 2)
     return Region(float(np.mean(np.abs(series[mask]))), float(np.mean(within)), float(fidelity))
 
 

@@ -173,7 +173,7 @@ class Timing:
     def went_back(self, step: int) -> None:
         """The steps behind `step` were for nothing."""
         now = self._clock.spent("step")
-        self._marks = [mark for mark in self._marks if mark[0] <= step]
+        self._marks = [mark for mark in self._marks if mark[0] <= step] or [(step, 0.0)]  # behind where this start began
         self._lost += now - self._marks[-1][1]
         self._marks.append((step, now))
         self._ends.clear()

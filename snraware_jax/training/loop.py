@@ -92,7 +92,9 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
                 batch = next(batches) if step < run.steps else batch
             pending.append((step, figures))
             # the step before: no more than two are under way, and every process learns at the same step what any of them asks for
-            stop, save = (bool(asked) for asked in np.asarray(pending[-2:][0][1]["requests"]))
+            known = pending[-2:][0][1]
+            stop, save = (bool(asked) for asked in np.asarray(known["requests"]))
+            streak = int(known["skipped"]) >= MOST_SKIPPED
             if first:
                 timing.step_done()
 
@@ -100,7 +102,7 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
             last = step == run.steps
             evaluate = step % config.train.evaluate_every == 0 or last
             save = save or stop or step % config.train.checkpoint_every == 0 or last
-            if step % config.train.log_every == 0 or evaluate or save:
+            if step % config.train.log_every == 0 or evaluate or save or streak:
                 rows = [{"step": at} | {name: float(value) for name, value in values.items() if name != "requests"}
                         for at, values in pending]  # fmt: skip
                 pending.clear()
@@ -114,11 +116,14 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
                 failed += _noted(saves.failures(), progress)
 
                 # ---- gradients that stay not finite: back to the newest checkpoint, once ------------------------------------
-                if rows[-1]["skipped"] >= MOST_SKIPPED:
-                    _stop_if_stuck(rows[-1], went_back_at)
+                longest = max(rows, key=lambda row: row["skipped"])
+                if longest["skipped"] >= MOST_SKIPPED:
+                    _stop_if_stuck(longest, went_back_at)
                     failed += _noted(saves.failures(wait=True), progress)
                     went_back_at = step
-                    progress.note(f"step {step}: gradients not finite for {rows[-1]['skipped']:.0f} steps; going back")
+                    progress.note(
+                        f"step {longest['step']}: gradients not finite for {longest['skipped']:.0f} steps; going back"
+                    )
                     with clock("checkpoint"):
                         state, step = _restore(checkpoints, run)
                         batches = batches_of(config, run, training, step)
@@ -150,8 +155,13 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
             # not in a streak of gradients that are not finite: going back leads to the state before it
             if save and (stop or last or not rows[-1]["skipped"]):
                 with clock("checkpoint"):
-                    if last or stop:  # failures of those before do not end the run
-                        failed += _noted(saves.failures(wait=True), progress)
+                    if (
+                        last or stop
+                    ):  # failures of those before do not end the run, but for the best of a run that has no later one
+                        failures = saves.failures(wait=True)
+                        if last and (of_best := [failure for failure in failures if failure.folder == best]):
+                            raise InputError(f"{of_best[-1].message}; make room, then give the same command again")
+                        failed += _noted(failures, progress)
                     saves.start(checkpoints, step, state)
                     saved_at = time.monotonic()
                     if (last or stop) and (failures := saves.failures(wait=True)):

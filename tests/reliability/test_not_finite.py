@@ -24,8 +24,9 @@ def train(bench):
     """Trains in this process, on images that are NaN in the steps that a function of step and earlier passes says."""
     run = assemble(configuration(bench.command("nan")), 12)
 
-    def start(name: str, hurt: Callable[[int, Seen], bool] = lambda step, seen: False) -> Command:
-        command = bench.command(name, steps=STEPS, flags=("--config.train.checkpoint_every=8",))
+    def start(name: str, hurt: Callable[[int, Seen], bool] = lambda step, seen: False, log_every: int = 1) -> Command:
+        flags = ("--config.train.checkpoint_every=8", f"--config.train.log_every={log_every}")
+        command = bench.command(name, steps=STEPS, flags=flags)
         command.workdir.mkdir()
         config, seen = configuration(command), Seen()
         whole = loop.loader.batches
@@ -72,10 +73,18 @@ def test_one_step_is_left_out(train):
 
 
 @pytest.mark.xdist_group("train")
-def test_a_streak_that_heals_leaves_no_trace(train, undisturbed):
+@pytest.mark.parametrize("log_every", [1, 50])
+def test_a_streak_that_heals_leaves_no_trace(train, undisturbed, log_every):
     """Hurt from step 11 on, past the evaluation of 16, until the run goes back to step 8 and makes step 11 again."""
-    command = train("nan-for-a-while", lambda step, seen: step >= 11 and seen[11] == 1)
+    seen_of_last = Seen()
+
+    def hurt(step: int, seen: Seen) -> bool:
+        seen_of_last.update({step: 1})
+        return step >= 11 and seen[11] == 1
+
+    command = train(f"nan-for-a-while-{log_every}", hurt, log_every)
     assert differences(command.workdir, undisturbed) == []
+    assert max(step for step, times in seen_of_last.items() if times == 2) < 24  # ten steps, and what was under way
 
 
 @pytest.mark.xdist_group("train")

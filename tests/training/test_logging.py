@@ -3,7 +3,8 @@
 import pytest
 
 from snraware_jax.errors import InputError
-from snraware_jax.training.logging import MetricsWriter, read_metrics
+from snraware_jax.training.clock import Clock
+from snraware_jax.training.logging import MetricsWriter, Timing, read_metrics
 
 
 def test_rows_are_for_programs_and_for_tensorboard(tmp_path):
@@ -33,3 +34,9 @@ def test_tensorboard_whose_thread_has_ended_is_not_waited_for(tmp_path, monkeypa
         metrics.flush()
     metrics.close()
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 2
+
+
+def test_a_run_may_go_back_behind_where_it_was_started():
+    timing = Timing([], 1000, images=8, flops=1.0, clock=Clock())
+    timing.went_back(500)
+    assert timing.row(501)["productive_s"] >= 0
