@@ -12,6 +12,7 @@ from snraware_jax.evaluation.in_distribution import Case
 from snraware_jax.noise import NoiseSettings, pairs, sample_key
 from snraware_jax.noise.pairs import realise
 from snraware_jax.noise.sampling import Draw, draw
+from snraware_jax.noise.synthesis import noise_scale
 
 # an epoch that training never reaches: the noise of the tests is its own
 TEST_EPOCH = 2**31 - 1
@@ -49,7 +50,8 @@ def noisy_cases(
             pair = make(of_noise, one.image, one.gmaps, choices, noise, one.native_noise)
             pair = pairs.magnitude(pair) if magnitude else pair
             arrays = (np.asarray(pair.target), np.asarray(pair.noisy), np.asarray(pair.g_map))
-            cases.append(Case(f"series {one.sample_id}", *arrays, level))
+            sigma = float(noise_scale(pair.sigma, one.native_noise))
+            cases.append(Case(f"series {one.sample_id}", *arrays, level, sigma))
     return cases
 
 

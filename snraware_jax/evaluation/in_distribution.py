@@ -28,6 +28,7 @@ class Case(NamedTuple):
       noisy: `[T, H, W]` complex64, noise SD `g_map` (1 where g is 1) in real and imaginary part.
       g_map: `[H, W]` float32, the g-map that the noise was drawn with.
       peak_snr: SNR level of the series, peak signal over unit noise; rows of the table are made per level.
+      sigma: noise SD before the g-map in the units of the record, by which these images were divided.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Case(NamedTuple):
     noisy: np.ndarray
     g_map: np.ndarray
     peak_snr: float
+    sigma: float
 
 
 class Row(NamedTuple):

@@ -20,7 +20,7 @@ def beating_disk(peak, shape=(12, 64, 80), seed=0):
     clean = 0.5j * peak * (radius < 28) + peak * (radius < 14 + 4 * np.sin(2 * np.pi * t / shape[0]))
     g = (1 + 0.5 * np.exp(-((radius[0] / 20) ** 2))).astype(np.float32)
     noisy = clean + g * unit_noise(shape, seed)
-    return Case("disk", clean.astype(np.complex64), noisy.astype(np.complex64), g, peak)
+    return Case("disk", clean.astype(np.complex64), noisy.astype(np.complex64), g, peak, 1.0)
 
 
 def test_gaussian_reduces_white_noise_as_its_kernel_says():
@@ -88,7 +88,12 @@ def test_non_local_means_finds_repeated_structure():
     """Stripes that repeat are averaged over their repeats: the strength of choice beats the best Gaussian."""
     clean = np.broadcast_to(20 * (np.arange(24) % 6 < 3), (6, 20, 24)) * (1 + 1j)
     case = Case(
-        "stripes", clean.astype(np.complex64), (clean + unit_noise(clean.shape)).astype(np.complex64), np.ones((20, 24)), 28.0
+        "stripes",
+        clean.astype(np.complex64),
+        (clean + unit_noise(clean.shape)).astype(np.complex64),
+        np.ones((20, 24)),
+        28.0,
+        1.0,
     )
     strength = baselines.best_nlm([case])
     assert strength in baselines.STRENGTHS

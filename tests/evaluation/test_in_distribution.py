@@ -17,7 +17,7 @@ def case(peak_snr=8.0, frames=4, seed=0):
     if frames > 1:
         clean[::2, :2] = 1j * peak_snr
     noise = rng.standard_normal(clean.shape) + 1j * rng.standard_normal(clean.shape)
-    return Case(f"square {seed}", clean, (clean + noise).astype(np.complex64), np.ones((20, 20), np.float32), peak_snr)
+    return Case(f"square {seed}", clean, (clean + noise).astype(np.complex64), np.ones((20, 20), np.float32), peak_snr, 1.0)
 
 
 def halve_error_of(cases):
@@ -59,7 +59,7 @@ def test_smoothing_over_time_gains_overall_and_loses_where_it_moves():
     assert row.moving_gain is not None
     assert row.moving_gain < -3
 
-    still = Case("still", cases[0].clean[:1], cases[0].noisy[:1], cases[0].g_map, 8)
+    still = Case("still", cases[0].clean[:1], cases[0].noisy[:1], cases[0].g_map, 8, 1.0)
     (row,), _ = evaluate(lambda y, g: y, [still], baselines=False, show_progress=False)
     assert row.moving_gain is None
 

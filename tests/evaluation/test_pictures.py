@@ -18,7 +18,7 @@ def beating_case(frames=4, height=24, width=32):
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(clean.shape) + 1j * rng.standard_normal(clean.shape)
     g = (1 + np.hypot(y, x)[0] / 40).astype(np.float32)
-    return Case("disk", clean.astype(np.complex64), (clean + g * noise).astype(np.complex64), g, 8.0)
+    return Case("disk", clean.astype(np.complex64), (clean + g * noise).astype(np.complex64), g, 8.0, 1.0)
 
 
 def content(path):
