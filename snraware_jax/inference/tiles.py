@@ -4,15 +4,29 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.typing import ArrayLike
+
+from snraware_jax.models.channels import to_complex
 
 Apply = Callable[[np.ndarray], ArrayLike]
 
 
 class _Axis(NamedTuple):
-    """The windows along one axis: `source [n, tile]` image indices that they read, `weights [n, tile]` of their results."""
+    """The windows along one axis of an image.
 
+    Attributes:
+      padded: the image's index of every sample of the axis continued at its ends.
+      source: `[n, tile]` image indices that the windows read.
+      weights: `[n, tile]` of their results.
+      overlap: of neighbouring windows, and how far the axis is continued on its left.
+      size: of the image.
+    """
+
+    padded: np.ndarray
     source: np.ndarray
     weights: np.ndarray
     overlap: int
@@ -43,7 +57,7 @@ def _axis(size: int, tile: int, overlap: int) -> _Axis:
     ramp = np.minimum(1.0, np.minimum(distance, distance[::-1]) / max(overlap, 1))
     # np.add.at would do, but in NumPy 2.4 it reads past the end of an operand that it has to broadcast
     total = np.bincount(positions.ravel(), np.broadcast_to(ramp, positions.shape).ravel())
-    return _Axis(padded[positions], (ramp / total[positions]).astype(np.float32), overlap, size)
+    return _Axis(padded, padded[positions], (ramp / total[positions]).astype(np.float32), overlap, size)
 
 
 def _check(image: np.ndarray, g_map: np.ndarray, tile: Sequence[int], overlap: Sequence[int], batch: int) -> None:
@@ -136,3 +150,61 @@ def _blend(blended: np.ndarray, axes: list[_Axis], windows: list[tuple[int, ...]
         image_part, tile_part = zip(*(axis.kept(k) for axis, k in zip(axes, window, strict=True)), strict=True)
         t, h, w = (axis.weights[k][part] for axis, k, part in zip(axes, window, tile_part, strict=True))
         blended[image_part] += result[tile_part] * (t[:, None, None] * h[:, None] * w)[..., None]
+
+
+def tiled(
+    network: Callable[[Array], Array],
+    shape: tuple[int, int, int],
+    *,
+    tile: tuple[int, int, int],
+    overlap: tuple[int, int, int],
+    batch: int = 4,
+) -> Callable[[Array, Array], Array]:
+    """`denoise_tiled` for images of one shape as a function of JAX, to be compiled, differentiated or mapped as a whole.
+
+    Args:
+      network: `[batch, t, h, w, 3]` float32 -> `[batch, t, h, w, 2]`.
+      shape: T, H, W of the images.
+      tile, overlap, batch: as of `denoise_tiled`; memory is that of a batch and of the result.
+
+    Returns:
+      (image `[T, H, W]` complex64, g-map `[H, W]` or `[T, H, W]`) -> `[T, H, W]` complex64.
+
+    Raises:
+      ValueError: if an overlap is not less than its tile.
+    """
+    _check(np.empty(shape, bool), np.empty(shape, bool), tile, overlap, batch)
+    axes = [_axis(*sizes) for sizes in zip(shape, tile, overlap, strict=True)]
+    windows = np.array(list(product(*(range(len(axis.source)) for axis in axes))), np.int32)  # [n, 3]
+    missing = -len(windows) % batch
+    windows = np.concatenate([windows, np.repeat(windows[-1:], missing, axis=0)]).reshape(-1, batch, 3)
+    counted = (np.arange(windows.size // 3) < windows.size // 3 - missing).astype(np.float32).reshape(-1, batch)
+    step = np.subtract(tile, overlap)
+
+    def weight(window: Array) -> Array:
+        t, h, w = (jnp.asarray(axis.weights)[window[i]] for i, axis in enumerate(axes))
+        return (t[:, None, None] * h[:, None] * w)[..., None]
+
+    def denoise(image: Array, g_map: Array) -> Array:
+        x = jnp.stack([image.real, image.imag, jnp.broadcast_to(g_map, shape)], axis=-1)  # [T, H, W, 3]
+        for number, axis in enumerate(axes):
+            x = jnp.take(x, axis.padded, axis=number)
+
+        def read(window: Array) -> Array:
+            return jax.lax.dynamic_slice(x, (*(window * step), 0), (*tile, 3))
+
+        def add(canvas: Array, part: tuple[Array, Array, Array]) -> tuple[Array, None]:
+            window, counts, result = part
+            start = (*(window * step), 0)
+            there = jax.lax.dynamic_slice(canvas, start, (*tile, 2))
+            return jax.lax.dynamic_update_slice(canvas, there + counts * weight(window) * result, start), None
+
+        def add_batch(canvas: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
+            some, counts = part
+            return jax.lax.scan(add, canvas, (some, counts, network(jax.vmap(read)(some))))
+
+        canvas, _ = jax.lax.scan(add_batch, jnp.zeros((*x.shape[:3], 2)), (jnp.asarray(windows), jnp.asarray(counted)))
+        inside = tuple(slice(axis.overlap, axis.overlap + axis.size) for axis in axes)
+        return to_complex(canvas[inside])
+
+    return denoise

@@ -10,7 +10,7 @@ from flax import nnx
 
 from snraware_jax.errors import InputError
 from snraware_jax.inference.denoiser import make_denoiser
-from snraware_jax.inference.tiles import denoise_tiled
+from snraware_jax.inference.tiles import denoise_tiled, tiled
 from snraware_jax.models import ModelSettings, build
 
 
@@ -127,3 +127,25 @@ def test_an_image_that_the_network_does_not_take_is_refused():
     denoise = make_denoiser(graphdef, params, tile=(0, 0, 0), overlap=(0, 0, 0))
     with pytest.raises(InputError, match=r"2 x 9 x 8 \(T x H x W\) at once.*multiples of 2"):
         denoise(*series((2, 9, 8)))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 8, 8), (7, 19, 23)], ids=str)
+@pytest.mark.parametrize(("tile", "overlap", "batch"), [((4, 8, 8), (2, 3, 4), 3), ((1, 8, 8), (0, 2, 2), 1)], ids=str)
+def test_in_one_program(shape, tile, overlap, batch):
+    kernel = 0.2 * jax.random.normal(jax.random.key(0), (3, 3, 3, 3, 2))
+    network = jax.jit(lambda x: x[..., :2] + jnp.tanh(convolution(x, kernel)))
+    image, g_map = series(shape)
+    options = {"tile": tile, "overlap": overlap, "batch": batch}
+    expected = denoise_tiled(network, image, g_map, **options)
+    whole = jax.jit(tiled(network, shape, **options))
+    np.testing.assert_allclose(whole(image, g_map), expected, atol=1e-5)
+    np.testing.assert_allclose(whole(image, np.broadcast_to(g_map, shape)), expected, atol=1e-5)
+
+
+def test_the_derivative_of_one_program():
+    """Of a linear network it is the network, whatever the tiles."""
+    shape = (5, 9, 11)
+    (image, g_map), (change, _) = series(shape), series(shape, seed=1)
+    whole = tiled(lambda x: 2 * x[..., :2] + x[..., 2:], shape, tile=(4, 8, 8), overlap=(2, 3, 4))
+    _, derivative = jax.jit(lambda y, b: jax.jvp(lambda y: whole(y, g_map), (y,), (b,)))(image, change)
+    np.testing.assert_allclose(derivative, 2 * change, atol=1e-5)
