@@ -50,8 +50,8 @@ SUITES = {
 def make(suite: str, subject: int, settings: Settings) -> scans.ScanCase:
     """Simulates and reconstructs one scan of one slice or volume.
 
-    Its truth is the same k-space without noise in the same chain: what unmixing leaves of aliases is in both, so that `noisy - truth` is
-    noise and nothing else. (Against the fully sampled image a cine at R = 2 differs by some 1.5 % of its peak.)
+    Its truth is the same k-space without noise in the same chain: what unmixing leaves of aliases is in both, so that `noisy - truth`
+    is noise and nothing else. (Against the fully sampled image a cine at R = 2 differs by some 1.5 % of its peak.)
     """
     made = study(SEED, subject, settings)[0]
     plan = chain.calibrate(made.scan, (settings.acceleration,))
