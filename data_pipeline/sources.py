@@ -141,7 +141,7 @@ class ShardSource:
 
     def __init__(self, folder: str | Path, split: str) -> None:
         self.folder, self.split = Path(folder), split
-        self._index = _index(self.folder, split)
+        self._index, self._fingerprint = _index(self.folder, split)
         self._local = threading.local()
 
     def __len__(self) -> int:
@@ -157,14 +157,14 @@ class ShardSource:
         return found._replace(read=lambda region: twice(lambda: found.read(region)))
 
     def fingerprint(self) -> str:
-        """Number of the records and digest of their sample ids, wherever they lie."""
-        return f"{len(self)} records {digest(' '.join(name for _, name in self._index))}"
+        """Number of the records and digest of their sample ids, subjects and noise, wherever they lie."""
+        return self._fingerprint
 
     def __repr__(self) -> str:  # grain names the data set by it
         return f"ShardSource({self.folder}, {self.split}, {len(self)} records)"
 
     def __getstate__(self) -> dict:
-        return {"folder": self.folder, "split": self.split, "_index": self._index}
+        return {name: value for name, value in self.__dict__.items() if name != "_local"}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state, _local=threading.local())
@@ -184,7 +184,10 @@ def digest(text: str) -> str:
 
 
 def twice(read: Callable[[], T]) -> T:
-    """A record is damaged if it cannot be read twice: what a file system over a network fails to give, it may give a second later."""
+    """A record is damaged if it cannot be read twice: an error of a file system over a network may pass within a second.
+
+    The file stays open: one whose handle has become stale for good (replaced on its server) is not read again.
+    """
     try:
         return read()
     except InputError as error:
@@ -193,20 +196,24 @@ def twice(read: Callable[[], T]) -> T:
         return read()
 
 
-def _index(folder: Path, split: str) -> list[tuple[Path, str]]:
-    """Where every record of a split lies, by sample id."""
+def _index(folder: Path, split: str) -> tuple[list[tuple[Path, str]], str]:
+    """Where every record of a split lies, by sample id, and what tells these records from others."""
     found: dict[str, Path] = {}
+    cards: dict[str, str] = {}
     for path in shard_paths(folder):
         with records.open_shard(path) as file:
             for name in records.names(file):
                 where = f"{path}, record {name}"
-                if split not in ("all", records.read_card(records.node(file, name), where)["split"]):
+                card = {} if split == "all" else records.read_card(records.node(file, name), where)
+                if split not in ("all", card["split"]):
                     continue
                 if name in found:
                     raise InputError(f"{where}: this sample id is also in {found[name]}; prepare both in one run")
-                found[name] = path
+                found[name], cards[name] = path, f"{name} {card.get('subject')} {card.get('native_noise')}"
     if not found:
         raise InputError(
             f"{folder}: no records for {split!r}; give launch/prepare_data.py more subjects, or --split_by=series if there is only one"
         )
-    return [(found[name], name) for name in sorted(found, key=int)]
+    names = sorted(found, key=int)
+    fingerprint = f"{len(names)} records {digest(' '.join(cards[name] for name in names))}"
+    return [(found[name], name) for name in names], fingerprint

@@ -173,7 +173,8 @@ class TfdsSource:
                 counts = {name: info.num_examples for name, info in builder.info.splits.items()}
                 if not (sum(counts.values()) if split == "all" else counts.get(split)):
                     raise InputError(f"{folder}: no records for {split!r}; it has {counts}: give prepare_data more subjects")
-                self._files = str([(info.name, info.shard_lengths, info.num_bytes) for info in builder.info.splits.values()])
+                those = [info for name, info in builder.info.splits.items() if split in ("all", name)]
+                self._files = str([(info.name, info.shard_lengths, info.num_bytes) for info in those])
                 self._records = builder.as_data_source(split)  # pyright: ignore[reportCallIssue] (hidden by a decorator of tfds)
         except DAMAGE as error:
             if isinstance(error, InputError):

@@ -64,6 +64,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
     configuration.validate(config, jax.device_count())
     # looked at before the workdir is made: bad input leaves no trace
+    processes.same_as_first("configuration", configuration.of_all_hosts(config))
     folder = Path(config.data.path or workdir / "data")
     training.simulator_settings(config)
     if config.data.path:

@@ -43,8 +43,8 @@ def train(config: ConfigDict, workdir: Path, folder: Path, watch: "health.Watch"
     program.keep_compiled_programs(workdir / "compilation_cache")
     training, validation = open_source(folder, "train"), open_source(folder, "validation")
     records = {"train": fingerprint(training), "validation": fingerprint(validation)}
+    processes.same_as_first("records", records)
     processes.first_for_all("records", lambda: configuration.keep_records(workdir, records))
-    configuration.agree(config, records)
     if config.train.minutes:
         config = _with_steps(config, training, workdir)
     run = assemble(config, len(training))

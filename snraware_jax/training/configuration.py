@@ -26,7 +26,7 @@ from snraware_jax.noise import NoiseSettings
 from snraware_jax.optim import OPTIMIZERS, SCHEDULES
 from snraware_jax.optim.sophia import ESTIMATORS
 from snraware_jax.perceptual import SMALLEST
-from snraware_jax.training import processes, profile
+from snraware_jax.training import profile
 
 # fields that a run may change when it is continued: how often and on what, never what is computed
 MAY_CHANGE = (
@@ -258,8 +258,8 @@ def compare(config: ConfigDict, workdir: Path) -> None:
     Raises:
       InputError: naming the fields that differ.
     """
-    current = flatten(config)
-    before = {name: value for name, value in FIELDS_ADDED.items() if name in current} | _read(workdir / "config.json")
+    current, kept = flatten(config), _read(workdir / "config.json")
+    before = {name: value for name, value in _added_since(kept).items() if name in current} | kept
     names = [name for name in sorted(current.keys() | before.keys()) if not name.startswith(MAY_CHANGE)]
     different = [name for name in names if current.get(name) != before.get(name)]
     if different:
@@ -291,21 +291,9 @@ def keep_records(workdir: Path, records: Mapping[str, str]) -> None:
         write_json(path, dict(records))
 
 
-def agree(config: ConfigDict, records: Mapping[str, str]) -> None:
-    """Refuses a process of several that has another configuration or other records than process 0: it would train something else.
-
-    Raises:
-      InputError: naming the process and what differs.
-    """
-    fields = {name: value for name, value in flatten(config).items() if not name.startswith(OF_A_HOST)}
-    text = json.dumps(fields | {f"records of {split}": found for split, found in records.items()})
-    mine, first = json.loads(text), json.loads(processes.text_of_first("configuration", text))
-    different = [name for name in sorted(mine.keys() | first.keys()) if mine.get(name) != first.get(name)]
-    if different:
-        listed = ", ".join(f"{name} {mine.get(name)}, there {first.get(name)}" for name in different[:4])
-        raise InputError(
-            f"{processes.name()}not as process 0 ({listed}); start all processes with the same command and records"
-        )
+def of_all_hosts(config: ConfigDict) -> dict[str, Any]:
+    """The fields that have to be the same in every process of a run."""
+    return {name: value for name, value in flatten(config).items() if not name.startswith(OF_A_HOST)}
 
 
 def restore(workdir: Path, fields: ConfigDict) -> ConfigDict:
@@ -318,7 +306,8 @@ def restore(workdir: Path, fields: ConfigDict) -> ConfigDict:
     with config.unlocked():
         config.loss = ConfigDict()  # which losses there are is up to the run
     known = flatten(config)
-    values = {name: value for name, value in FIELDS_ADDED.items() if name in known} | _read(path)
+    kept = _read(path)
+    values = {name: value for name, value in _added_since(kept).items() if name in known} | kept
     unknown = [name for name in values if name not in known and not name.startswith("loss.")]
     missing = [name for name in known if name not in values]
     if missing:
@@ -334,6 +323,11 @@ def restore(workdir: Path, fields: ConfigDict) -> ConfigDict:
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: damaged ({error}); delete the workdir and train again") from error
     return config
+
+
+def _added_since(kept: dict[str, Any]) -> dict[str, Any]:
+    """`FIELDS_ADDED`, whose loss is one of workdirs from before it: later ones leave out what they do not have."""
+    return {name: value for name, value in FIELDS_ADDED.items() if name != "loss.perceptual" or "vgg_weights" not in kept}
 
 
 def flatten(config: ConfigDict) -> dict[str, Any]:

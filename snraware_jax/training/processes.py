@@ -1,11 +1,12 @@
 """Several processes of one run: how they find one another, wait for one another, and hear of one another's faults."""
 
+import json
 import math
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Any, TypeVar
@@ -126,8 +127,25 @@ def of_first(number: Number) -> Number:
     return number if alone() else type(number)(multihost_utils.broadcast_one_to_all(number))
 
 
-def text_of_first(key: str, text: str) -> str:
-    """A text as process 0 has it; `key` is another one for every use in a run."""
+def same_as_first(key: str, values: Mapping[str, Any]) -> None:
+    """Refuses a process that has other values than process 0, and would train something else.
+
+    Args:
+      key: another one for every use in a run.
+      values: JSON values by name.
+
+    Raises:
+      InputError: naming the process and what differs.
+    """
+    text = json.dumps(dict(values))
+    mine, first = json.loads(text), json.loads(_text_of_first(key, text))
+    different = [field for field in sorted(mine.keys() | first.keys()) if mine.get(field) != first.get(field)]
+    if different:
+        listed = ", ".join(f"{field} {mine.get(field)}, there {first.get(field)}" for field in different[:4])
+        raise InputError(f"{name()}not as process 0 ({listed}); start all processes with the same command and records")
+
+
+def _text_of_first(key: str, text: str) -> str:
     if alone():
         return text
     if jax.process_index() == 0:

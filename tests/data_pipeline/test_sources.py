@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -111,3 +112,20 @@ def test_no_simulated_subject_is_in_two_splits(stand_in):
 def test_unusable_simulated_sources_are_refused(stand_in, wrong):
     with pytest.raises(InputError, match="simulated subjects"):
         sources.SimulatorSource((1, 2, 2), **({"seed": 0, "subjects": 1, "split": "train"} | wrong))
+
+
+def test_what_tells_records_from_others(tmp_path, tiny_records):
+    shards = sources.ShardSource(tiny_records, "train")
+    assert shards.fingerprint() == sources.fingerprint(pickle.loads(pickle.dumps(shards)))
+    assert shards.fingerprint().startswith("12 records ")
+    made = [shards[position] for position in range(12)]
+    others = {"fewer": made[:-1], "of another": [*made[:-1], replace(made[-1], subject="somebody else")]}
+    for name, some in others.items():
+        (tmp_path / name).mkdir()
+        records.write_shard(tmp_path / name / "train.h5", some)
+        assert sources.ShardSource(tmp_path / name, "train").fingerprint() != shards.fingerprint()
+    (tmp_path / "two").mkdir()
+    records.write_shard(tmp_path / "two" / "a.h5", made[:5])
+    records.write_shard(tmp_path / "two" / "b.h5", made[5:])
+    assert sources.ShardSource(tmp_path / "two", "train").fingerprint() == shards.fingerprint()
+    assert sources.fingerprint(made) == "12 records"

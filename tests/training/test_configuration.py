@@ -149,18 +149,19 @@ def test_a_workdir_belongs_to_its_records(tmp_path):
         configuration.keep_records(tmp_path, begun | {"train": "13 records ef"})
 
 
-def test_processes_have_one_configuration_and_the_same_records(monkeypatch):
-    texts = []
-    monkeypatch.setattr(configuration.processes, "text_of_first", lambda key, text: texts.append(text) or texts[0])
-    records = {"train": "12 records ab"}
-    configuration.agree(changed(), records)
-    configuration.agree(changed(data__threads=7, data__path="/of/this/host"), records)
-    with pytest.raises(InputError, match=r"not as process 0 \(optimizer.lr_peak 0.01, there 0.003\); start all"):
-        configuration.agree(changed(optimizer__lr_peak=1e-2), records)
-    with pytest.raises(InputError, match=r"evaluate_every 7, there 50, train.log_every 3, there 10"):
-        configuration.agree(changed(train__evaluate_every=7, train__log_every=3), records)
-    with pytest.raises(InputError, match=r"records of train 11 records cd, there 12 records ab"):
-        configuration.agree(changed(), {"train": "11 records cd"})
+def test_losses_cannot_be_added_on_the_way(tmp_path):
+    begun, later = changed(), changed()
+    with begun.unlocked(), later.unlocked():
+        begun.loss, later.loss = {"mse": 1.0}, {"mse": 1.0, "perceptual": 1.0}
+    configuration.keep(begun, tmp_path)
+    with pytest.raises(InputError, match=r"loss.perceptual None -> 1.0"):
+        configuration.compare(later, tmp_path)
+
+
+def test_a_host_may_have_its_own_files_and_threads():
+    fields = configuration.of_all_hosts
+    assert fields(changed(data__threads=7, data__path="/of/this/host")) == fields(changed())
+    assert fields(changed(train__evaluate_every=7)) != fields(changed())
 
 
 def test_a_start_that_was_killed_can_be_made_again(tmp_path):

@@ -1,5 +1,7 @@
 """Processes that cannot find one another say which variable is wrong; one that is alone needs nobody."""
 
+import json
+
 import pytest
 
 from snraware_jax.errors import BAD_INPUT, InputError
@@ -92,3 +94,16 @@ def test_a_process_leaves_whatever_becomes_of_the_others(monkeypatch, gone):
     processes.leave(BAD_INPUT)
     assert codes == [BAD_INPUT]
     assert (coordinator.looks > 0) is not gone
+
+
+def test_a_process_with_other_values_than_the_first_is_refused(monkeypatch):
+    first = {"optimizer.lr_peak": 0.003, "train.steps": 8, "data.patch": (4, 16, 16)}
+    processes.same_as_first("alone", first)
+    monkeypatch.setattr(processes, "_text_of_first", lambda key, text: json.dumps(first))
+    processes.same_as_first("same", {**first, "data.patch": [4, 16, 16]})
+    with pytest.raises(
+        InputError, match=r"^not as process 0 \(optimizer.lr_peak 0.01, there 0.003\); start all processes with"
+    ):
+        processes.same_as_first("other", first | {"optimizer.lr_peak": 0.01})
+    with pytest.raises(InputError, match=r"seed 1, there None, train.steps None, there 8"):
+        processes.same_as_first("more", {name: value for name, value in first.items() if name != "train.steps"} | {"seed": 1})
