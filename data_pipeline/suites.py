@@ -11,7 +11,7 @@ import argparse
 import hashlib
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,25 +74,33 @@ def build(name: str, folder: Path, subjects: int) -> str:
     """Makes what is missing of a suite in FOLDER/NAME; returns its version.
 
     Raises:
-      InputError: if a file is there that the index knows with another content.
+      InputError: if a file is there that the index knows with another content, or that was made with other settings.
     """
-    home = folder / name
-    before = json.loads((home / INDEX).read_text())["files"] if (home / INDEX).exists() else {}
-    files: dict[str, str] = {}
+    home, settings = folder / name, SUITES[name].settings
+    files = {file: known for file, known in _known(home / INDEX).items() if (home / file).exists()}
     with Progress(subjects, name, unit="scans") as progress:
         for subject in range(subjects):
             path = home / f"{name}-{subject:03d}.npz"
             if not path.exists():
-                scans.write(path, make(name, subject, SUITES[name].settings))
-            files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-            if before.get(path.name, files[path.name]) != files[path.name]:
+                scans.write(path, make(name, subject, settings))
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            if files.setdefault(path.name, found) != found:
                 raise InputError(f"{path}: not as {INDEX} knows it; delete both, and it is made again")
+            if scans.read(path).card["settings"] != json.loads(json.dumps(asdict(settings))):
+                raise InputError(f"{path}: made with other settings; delete {home}, and it is made again")
             progress.update(subject + 1)
-    version = digest(json.dumps(before | files, sort_keys=True))
-    index = {"suite": name, "version": version, "command": " ".join(sys.argv), "seed": SEED, "files": before | files}
+    version = digest(json.dumps(files, sort_keys=True))
+    index = {"suite": name, "version": version, "command": " ".join(sys.argv), "seed": SEED, "files": files}
     with replacing(home / INDEX) as temporary:
         temporary.write_text(json.dumps(index, indent=1) + "\n")
     return version
+
+
+def _known(index: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(index.read_text())["files"]) if index.exists() else {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{index}: damaged ({error}); delete it, and it is written again") from error
 
 
 def main() -> None:

@@ -29,14 +29,23 @@ class Quality(NamedTuple):
     l1: float
 
 
-def quality(output: np.ndarray, case: Case) -> Quality:
-    """Figures of what a denoiser made of a case: `[T, H, W]` complex, in the case's units."""
-    return Quality(*(float(figure) for figure in _figures(output, case.noisy, case.clean, case.sigma)))
+def quality(output: np.ndarray, case: Case, magnitude: bool = False) -> Quality:
+    """Figures of what a denoiser made of a case: `[T, H, W]` complex, in the case's units.
+
+    Args:
+      output: of the denoiser.
+      case: the truth, and what the denoiser was given.
+      magnitude: whether case and output are magnitudes, whose imaginary parts are 0 and no component to average over.
+    """
+    images = (output, case.noisy, case.clean)
+    images = tuple(np.real(image) for image in images) if magnitude else images
+    return Quality(*(float(figure) for figure in _figures(*images, case.sigma)))
 
 
 @jax.jit
 def _figures(output: Array, noisy: Array, clean: Array, sigma: Array) -> tuple[Array, ...]:
     difference = output - clean
-    l1 = (jnp.mean(jnp.abs(difference.real)) + jnp.mean(jnp.abs(difference.imag))) / 2
+    components = (difference.real, difference.imag) if jnp.iscomplexobj(difference) else (difference,)
+    l1 = jnp.mean(jnp.abs(jnp.stack(components)))
     similarity = ssim(output, clean, jnp.max(jnp.abs(clean)))
     return psnr(output, clean), psnr(sigma * output, sigma * clean), gain_db(noisy, output, clean), similarity, l1

@@ -13,7 +13,7 @@ class Region(NamedTuple):
     Attributes:
       signal: mean magnitude.
       noise: mean noise SD, per real component.
-      fidelity: how much of the reference's signal the series has, sum Re(conj(reference) series) / sum |reference|^2; 1 is all of it.
+      fidelity: how much of the true signal the series has, sum Re(conj(truth) series) / sum |truth|^2; 1 is all of it.
     """
 
     signal: float
@@ -26,7 +26,7 @@ class Region(NamedTuple):
         return self.signal / self.noise
 
 
-def measure(series: np.ndarray, noise: np.ndarray, mask: np.ndarray, reference: np.ndarray) -> Region:
+def measure(series: np.ndarray, noise: np.ndarray, mask: np.ndarray, truth: np.ndarray) -> Region:
     """Figures of a region.
 
     A map of the noise says nothing of bias: an output that does not depend on its input has none, and infinite SNR. So `fidelity`
@@ -36,16 +36,14 @@ def measure(series: np.ndarray, noise: np.ndarray, mask: np.ndarray, reference: 
       series: `[T, H, W]` complex.
       noise: its noise SD, `[T, H, W]` or `[H, W]`, per real component.
       mask: `[T, H, W]` or `[H, W]` bool.
-      reference: what the series should be, the truth; without one, another series whose noise is independent. `[T, H, W]` complex.
+      truth: `[T, H, W]` complex; it must not have noise, whose power would count as signal that the series lacks.
 
     Raises:
       InputError: if shapes differ, the mask is empty, or the noise is 0 or not finite within it.
     """
     mask, noise = (_of_frames(array, series.shape, name) for array, name in ((mask, "mask"), (noise, "noise map")))
-    if reference.shape != series.shape:
-        raise InputError(
-            f"the reference is {reference.shape}, the series {series.shape}: they have to be of the same frames and points"
-        )
+    if truth.shape != series.shape:
+        raise InputError(f"the truth is {truth.shape}, the series {series.shape}: they have to be of the same points")
     if mask.dtype != bool:
         raise InputError(f"the mask is {mask.dtype}: give booleans, mask == LABEL")
     if not mask.any():
@@ -56,7 +54,9 @@ def measure(series: np.ndarray, noise: np.ndarray, mask: np.ndarray, reference: 
             f"the noise map is 0 or not finite at {np.count_nonzero(~(np.isfinite(within) & (within > 0)))} points of the region: "
             "a series without noise has no SNR"
         )
-    true = reference[mask]
+    true = truth[mask]
+    if not true.any():
+        raise InputError("the truth is 0 in the whole region: take one with signal")
     fidelity = np.sum(np.real(np.conj(true) * series[mask])) / np.sum(np.abs(true) ** 2)
     return Region(float(np.mean(np.abs(series[mask]))), float(np.mean(within)), float(fidelity))
 

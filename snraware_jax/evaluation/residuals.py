@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from snraware_jax.errors import InputError
 from snraware_jax.evaluation.noise_maps import Denoiser, Noise
 
 Statistic = Callable[[Array], Array]  # of a residual over g, [T, H, W] complex64 -> [K]
@@ -47,6 +48,9 @@ def residual_test(
       key: of the copies' noise.
       copies: their number; the least p-value is 1 / (copies + 1).
 
+    Raises:
+      InputError: if a statistic is not finite.
+
     Source: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 16.
     """
     output = denoise(noisy)
@@ -57,6 +61,8 @@ def residual_test(
 
     observed = np.asarray(statistic((noisy - output) / g_map))
     copied = np.asarray(jax.lax.map(of_copy, jax.random.split(key, copies)))
+    if not (np.isfinite(observed).all() and np.isfinite(copied).all()):
+        raise InputError("residuals over g are not finite: the g-map has points of 0, or the denoiser gives what is no number")
     distance = lambda x: np.abs(x - copied.mean(axis=0))
     farther = np.sum(distance(copied) >= distance(observed), axis=0)
     return ResidualTest(observed, copied, (1 + farther) / (1 + copies))

@@ -50,7 +50,7 @@ class ScanCase:
         return lambda key: replicas.noise(key, unmixing, acquired).reshape(self.noisy.shape)
 
     def region(self, label: int, margin: int = 1) -> np.ndarray:
-        """`[T, H, W]` bool: the points of a label that lie `margin` or more from every other, in their frame."""
+        """`[T, H, W]` bool: the points of a label farther than `margin` from every other and from the border of their frame."""
         from scipy import ndimage
 
         inside = self.labels == label
@@ -74,11 +74,12 @@ def read(path: Path) -> ScanCase:
         with path.open("rb") as file, np.load(file) as stored:
             arrays = {name: stored[name] for name in ARRAYS}
             card = json.loads(str(stored["card"]))
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a case of data_pipeline.suites ({error}); make the suite again") from error
     case = ScanCase(path.stem, **arrays, card=card)
     shape = case.noisy.shape
-    if not (case.truth.shape == case.labels.shape == shape and case.g_map.shape in (shape, shape[1:])):
+    of_maps = case.unmixing.shape[1:] == case.g_map.shape and case.acquired.shape[1:] == case.g_map.shape[:-1]
+    if not (case.truth.shape == case.labels.shape == shape and case.g_map.shape in (shape, shape[1:]) and of_maps):
         raise InputError(f"{path}: its arrays do not fit together; make the suite again")
     return case
 

@@ -5,21 +5,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+ROUNDING = 1e-9  # of the figures: differences within it are equal
+
 
 class Paired(NamedTuple):
     """Figures of two methods on the same cases, `a` against `b`.
 
     Attributes:
       cases: how many.
-      ratio_of_means: mean(a) / mean(b), as the paper's "SNR improvement".
-      mean_of_ratios: mean(a / b), in which every case counts the same.
+      ratio_of_means: mean(a) / mean(b), as the paper's "SNR improvement"; None if a figure is 0 or below, as differences may be.
+      mean_of_ratios: mean(a / b), in which every case counts the same; None likewise.
       t_test: two-sided p-value of a paired t-test; None for fewer than two cases, or differences that are all equal.
       wilcoxon: two-sided p-value of Wilcoxon's signed-rank test, which does not ask for normal differences; None likewise.
     """
 
     cases: int
-    ratio_of_means: float
-    mean_of_ratios: float
+    ratio_of_means: float | None
+    mean_of_ratios: float | None
     t_test: float | None
     wilcoxon: float | None
 
@@ -28,21 +30,22 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Paired:
     """Compares two methods case by case.
 
     Raises:
-      ValueError: if there are no cases, their numbers differ, or a figure is not finite and above 0.
+      ValueError: if there are no cases, their numbers differ, or a figure is not finite.
     """
     from scipy import stats  # slow to import
 
     first, second = np.asarray(a, float), np.asarray(b, float)
     if first.shape != second.shape or first.ndim != 1 or not first.size:
         raise ValueError(f"{first.shape} against {second.shape} figures: pairs are of the same cases, one at least")
-    if not (np.isfinite(first) & np.isfinite(second) & (first > 0) & (second > 0)).all():
-        raise ValueError("figures have to be finite and above 0 to have ratios")
+    if not (np.isfinite(first) & np.isfinite(second)).all():
+        raise ValueError("figures have to be finite")
+    positive = bool((first > 0).all() and (second > 0).all())
     difference = first - second
-    testable = len(difference) > 1 and np.ptp(difference) > 0
+    testable = len(difference) > 1 and np.ptp(difference) > ROUNDING * np.abs(first).max()
     return Paired(
         cases=len(first),
-        ratio_of_means=float(first.mean() / second.mean()),
-        mean_of_ratios=float(np.mean(first / second)),
+        ratio_of_means=float(first.mean() / second.mean()) if positive else None,
+        mean_of_ratios=float(np.mean(first / second)) if positive else None,
         t_test=float(np.asarray(stats.ttest_rel(first, second))[1]) if testable else None,
         wilcoxon=float(np.asarray(stats.wilcoxon(difference))[1]) if testable else None,
     )

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)  # what writing fails with, without a name
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -37,9 +39,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(name, path)
         flush(path.parent)
     except OSError as error:
-        if error.filename not in (None, name) or error.errno is None:  # of another file, or of a library that says what it was
+        if error.filename not in (None, name) or error.errno not in OF_THE_DISK:
             raise
-        raise type(error)(error.errno, error.strerror, str(path)) from error  # a full disk fails while writing, without a name
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
         Path(name).unlink(missing_ok=True)
 

@@ -155,9 +155,8 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
             # not in a streak of gradients that are not finite: going back leads to the state before it
             if save and (stop or last or not rows[-1]["skipped"]):
                 with clock("checkpoint"):
-                    if (
-                        last or stop
-                    ):  # failures of those before do not end the run, but for the best of a run that has no later one
+                    # a save that failed before does not end the run, but that of its last best parameters, which nobody makes again
+                    if last or stop:
                         failures = saves.failures(wait=True)
                         if last and (of_best := [failure for failure in failures if failure.folder == best]):
                             raise InputError(f"{of_best[-1].message}; make room, then give the same command again")

@@ -15,7 +15,7 @@ def make_mesh(fsdp: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
     """The devices [all of them] as ('data', 'fsdp'), those of a process side by side, so that a batch lies in the order of its samples.
 
     Not `jax.make_mesh`, which orders them by the torus of a TPU slice: a process's devices are then apart, and a second axis is
-    refused where it does not divide the torus. There is one exchange over all devices, to which their order does not matter.
+    refused where it does not divide the torus. Gradients are exchanged over all devices at once, to which their order does not matter.
     """
     devices = sorted(jax.devices() if devices is None else devices, key=lambda device: (device.process_index, device.id))
     return Mesh(np.array(devices).reshape(-1, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto))

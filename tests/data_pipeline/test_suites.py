@@ -53,14 +53,20 @@ def test_files_that_are_no_cases(case, tmp_path):
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"x.npz: not a case"):
             scans.read(path)
-    scans.write(path, dataclasses.replace(case, truth=case.truth[:1]))
-    with pytest.raises(InputError, match="do not fit together"):
+    with path.open("wb") as file:
+        np.save(file, np.ones(3))
+    with pytest.raises(InputError, match=r"x.npz: not a case"):
         scans.read(path)
+    for field in ("truth", "unmixing", "acquired"):
+        scans.write(path, dataclasses.replace(case, **{field: getattr(case, field)[:, 1:]}))
+        with pytest.raises(InputError, match="do not fit together"):
+            scans.read(path)
 
 
 def test_a_suite_is_made_once_and_has_a_version(case, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(suites, "make", lambda name, subject, settings: asked.append(subject) or case)
+    monkeypatch.setitem(suites.SUITES, "phantom_r2", suites.Suite(SMALL, 3))
     version = suites.build("phantom_r2", tmp_path, 2)
     assert suites.build("phantom_r2", tmp_path, 1) == version == suites.build("phantom_r2", tmp_path, 2)
     assert asked == [0, 1]
@@ -68,9 +74,20 @@ def test_a_suite_is_made_once_and_has_a_version(case, tmp_path, monkeypatch):
     assert index["version"] == version
     assert sorted(index["files"]) == ["phantom_r2-000.npz", "phantom_r2-001.npz"]
     assert suites.build("phantom_r2", tmp_path, 3) != version
+    (tmp_path / "phantom_r2" / "phantom_r2-002.npz").unlink()
+    assert suites.build("phantom_r2", tmp_path, 2) == version
     (tmp_path / "phantom_r2" / "phantom_r2-001.npz").write_bytes(b"")
     with pytest.raises(InputError, match=r"phantom_r2-001.npz: not as index.json knows it"):
         suites.build("phantom_r2", tmp_path, 2)
+    (tmp_path / "phantom_r2" / "index.json").write_text("{")
+    with pytest.raises(InputError, match=r"index.json: damaged"):
+        suites.build("phantom_r2", tmp_path, 1)
+
+
+def test_scans_of_other_settings_are_no_part_of_a_suite(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(suites, "make", lambda *_: case)
+    with pytest.raises(InputError, match=r"phantom_r4-000.npz: made with other settings"):
+        suites.build("phantom_r4", tmp_path, 1)
 
 
 def test_subjects_follow_from_the_seed(case):

@@ -34,3 +34,12 @@ def test_the_conventions_differ_by_sigma(case):
     found = quality(case.noisy, case)
     assert found.psnr - found.psnr_times_sigma == pytest.approx(20 * np.log10(case.sigma), abs=1e-3)
     assert found.gain_db == pytest.approx(0, abs=1e-4)
+
+
+def test_magnitudes_have_one_component():
+    (case,) = noisy_cases([SERIES], (8.0,), NoiseSettings(), magnitude=True)
+    found = quality(case.noisy, case, magnitude=True)
+    difference = (case.noisy - case.clean).real
+    assert found.psnr == pytest.approx(10 * np.log10(2048**2 / np.mean(difference**2)), abs=1e-3)
+    assert found.l1 == pytest.approx(np.mean(np.abs(difference)), rel=1e-5)
+    assert found.gain_db == pytest.approx(0, abs=1e-4)

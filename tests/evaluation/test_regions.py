@@ -33,11 +33,13 @@ def test_a_region_may_move():
 
 
 def test_fidelity_sees_what_snr_does_not():
-    """Of half of the signal in half of the noise the SNR is the same; noise that is independent changes neither in the mean."""
+    """Of half of the signal in half of the noise the SNR is the same; noise in the series does not change it on average."""
     series, noise, left, _ = two_tissues()
     half = measure(series / 2, noise / 2, left, series)
     assert half.snr == pytest.approx(15)
     assert half.fidelity == pytest.approx(0.5)
+    noisy = series + np.random.default_rng(0).normal(0, 2, (*SHAPE, 2)) @ [1, 1j]
+    assert measure(noisy, noise, left, series).fidelity == pytest.approx(1, abs=4 * 2 / (30 * np.sqrt(left.sum() * SHAPE[0])))
     turned = measure(series * 1j, noise, left, series)
     assert turned.fidelity == pytest.approx(0, abs=1e-12)
 
@@ -51,11 +53,12 @@ def test_fidelity_sees_what_snr_does_not():
         ({"noise": np.zeros((5, 7))}, "noise map is 0 or not finite at 105 points"),
         ({"noise": np.full((5, 7), np.nan)}, "noise map is 0 or not finite"),
         ({"noise": np.ones((7, 5))}, "noise map is"),
-        ({"reference": np.ones((1, 5, 7))}, r"reference is \(1, 5, 7\)"),
+        ({"truth": np.ones((1, 5, 7))}, r"truth is \(1, 5, 7\)"),
+        ({"truth": np.zeros(SHAPE)}, "truth is 0"),
     ],
 )
 def test_bad_input(change, message):
     series = np.ones(SHAPE, np.complex64)
-    arguments = {"series": series, "noise": np.ones(SHAPE[1:]), "mask": np.ones(SHAPE[1:], bool), "reference": series} | change
+    arguments = {"series": series, "noise": np.ones(SHAPE[1:]), "mask": np.ones(SHAPE[1:], bool), "truth": series} | change
     with pytest.raises(InputError, match=message):
         measure(**arguments)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from snraware_jax.errors import InputError
 from snraware_jax.evaluation.residuals import moments, residual_test
 from tests.evaluation.linear import filtered
 
@@ -51,3 +52,8 @@ def test_residuals_are_divided_by_g():
 
 def test_a_single_frame_has_no_neighbours_in_time():
     assert moments(white(jax.random.key(7))[:1])[1] == 0
+
+
+def test_no_p_value_without_figures():
+    with pytest.raises(InputError, match="g-map has points of 0"):
+        residual_test(filtered, white(jax.random.key(8)), G_MAP.at[2, 3].set(0), white, moments, jax.random.key(9), 4)

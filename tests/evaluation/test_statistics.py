@@ -27,14 +27,20 @@ def test_p_values_by_definition():
 
 
 def test_what_cannot_be_tested_has_no_p_value():
-    for a, b in (([3.0], [2.0]), ([3.0, 4.0], [2.0, 3.0])):
+    for a, b in (([3.0], [2.0]), ([3.0, 4.0], [2.0, 3.0]), ([5.1, 7.3, 9.7, 1.3], [5.0, 7.2, 9.6, 1.2])):
         assert paired(a, b)[3:] == (None, None)
 
 
-@pytest.mark.parametrize(("a", "b"), [([1, 2], [1]), ([], []), ([1, np.nan], [1, 1]), ([1, 2], [0, 1])])
+@pytest.mark.parametrize(("a", "b"), [([1, 2], [1]), ([], []), ([1, np.nan], [1, 1])])
 def test_figures_that_are_no_pairs(a, b):
-    with pytest.raises(ValueError, match="pairs are of|finite and above 0"):
+    with pytest.raises(ValueError, match="pairs are of|have to be finite"):
         paired(a, b)
+
+
+def test_differences_of_both_signs_have_no_ratio():
+    found = paired([1.0, -2.0, 3.5], [0.5, 1.0, 1.5])
+    assert found[1:3] == (None, None)
+    assert found.t_test is not None
 
 
 def test_holm():
