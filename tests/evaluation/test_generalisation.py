@@ -1,0 +1,67 @@
+"""Table 3 on a filter whose noise is known, and on figures made by hand."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from data_pipeline import suites
+from data_pipeline.simulator import Settings
+from snraware_jax.errors import InputError
+from snraware_jax.evaluation import generalisation
+from snraware_jax.evaluation.regions import Region
+from tests.evaluation.linear import filtered
+
+SMALL = Settings(matrix=(48, 56), frames=4, acceleration=2, calibration_lines=24, noise_readouts=256)
+LEFT = 0.375**1.5  # SD that (1 2 1) / 4 along three axes leaves of white noise
+pytestmark = pytest.mark.xdist_group("suites")
+
+
+@pytest.fixture(scope="module")
+def case():
+    return suites.make("small", 0, SMALL)
+
+
+def test_a_filter_lowers_the_noise_by_what_its_taps_say(case):
+    before = generalisation.raw(case)
+    after = generalisation.denoised(lambda y, g: g * filtered(y / g), case, jax.random.key(0), replicas=32)
+    for name in generalisation.HEART:
+        # noise of neighbours is nearly independent; with twice the noise its SD is that of the replicas alone
+        assert after.regions[name].noise == pytest.approx(LEFT * before.regions[name].noise, rel=0.1)
+        assert after.regions[name].fidelity < before.regions[name].fidelity + 0.01
+        assert before.g_factor[name] == pytest.approx(before.regions[name].noise)
+
+
+def test_what_does_nothing_changes_nothing(case):
+    before = generalisation.raw(case)
+    after = generalisation.denoised(lambda y, g: y, case, jax.random.key(1), replicas=32)
+    for name in generalisation.HEART:
+        assert after.regions[name].snr == pytest.approx(before.regions[name].snr, rel=0.05)
+
+
+def test_a_scan_without_a_heart_is_named(case):
+    with pytest.raises(InputError, match="no points of blood pool"):
+        generalisation.raw(replace(case, labels=np.zeros_like(case.labels)))
+
+
+def measured(blood: float, myocardium: float, noise: float) -> generalisation.Measured:
+    regions = {"blood pool": Region(blood, noise, 1.0), "myocardium": Region(myocardium, noise, 1.0)}
+    return generalisation.Measured(regions, {"blood pool": 1.5, "myocardium": 2.0})
+
+
+def test_the_rows_and_the_table():
+    before = [measured(20 + i, 8, 2) for i in range(4)]
+    after = [measured(20 + i, 8, 0.5 + 0.01 * i) for i in range(4)]
+    found = generalisation.rows({"proposed": after, "raw": before})
+    assert [row.name for row in found] == ["SNR blood pool", "SNR myocardium", "CNR"]
+    blood, myocardium, contrast = found
+    assert blood.values["raw"] == [10, 10.5, 11, 11.5]
+    assert contrast.values["raw"] == [6, 6.5, 7, 7.5]
+    assert myocardium.against["raw"].ratio_of_means == pytest.approx(np.mean([8 / (0.5 + 0.01 * i) for i in range(4)]) / 4)
+    p_values = [row.against["raw"].t_test for row in found]
+    assert max(p_values) < 0.01
+    text = generalisation.table(found)
+    assert "| SNR blood pool | 1.5 ± 0 | " in text
+    assert "raw: " in text
+    assert len({line.count("|") for line in text.splitlines()}) == 1
