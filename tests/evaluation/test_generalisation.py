@@ -27,17 +27,19 @@ def test_a_filter_lowers_the_noise_by_what_its_taps_say(case):
     before = generalisation.raw(case)
     after = generalisation.denoised(lambda y, g: g * filtered(y / g), case, jax.random.key(0), replicas=32)
     for name in generalisation.HEART:
-        # noise of neighbours is nearly independent; with twice the noise its SD is that of the replicas alone
+        # noise of neighbours is nearly independent
         assert after.regions[name].noise == pytest.approx(LEFT * before.regions[name].noise, rel=0.1)
-        assert after.regions[name].fidelity < before.regions[name].fidelity + 0.01
         assert before.g_factor[name] == pytest.approx(before.regions[name].noise)
+    # the filter smears bright blood over dark myocardium, which the SNR counts as signal, and the fidelity shows
+    assert after.regions["blood pool"].fidelity < 1 < 1.2 < after.regions["myocardium"].fidelity
 
 
 def test_what_does_nothing_changes_nothing(case):
     before = generalisation.raw(case)
     after = generalisation.denoised(lambda y, g: y, case, jax.random.key(1), replicas=32)
-    for name in generalisation.HEART:
-        assert after.regions[name].snr == pytest.approx(before.regions[name].snr, rel=0.05)
+    for name, label in generalisation.HEART.items():
+        error = 1 / np.sqrt(4 * 31 * case.region(label).sum())
+        assert after.regions[name].snr == pytest.approx(before.regions[name].snr, rel=4 * error)
 
 
 def test_a_scan_without_a_heart_is_named(case):
