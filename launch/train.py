@@ -40,17 +40,18 @@ def main() -> None:
         if processes.alone():
             raise
         say(f"train.py: {describe(error)}", sys.stderr)
-        processes.tell(describe(error))
+        processes.tell(describe(error), BAD_INPUT)
         processes.leave(BAD_INPUT)
     except jax.errors.JaxRuntimeError:
-        fault = None
+        heard = None
         with suppress(jax.errors.JaxRuntimeError):  # process 0 may be gone
-            fault = processes.told()
-        if not fault:
+            heard = processes.told()
+        if not heard:
             raise
-        # an exchange with a process that has left before this one heard of the fault
-        say(f"train.py: {processes.name()}another process ended: {fault}", sys.stderr)
-        processes.leave(BAD_INPUT)
+        # an exchange with a process that has left before this one heard why
+        why, code = heard
+        say(f"train.py: {processes.name()}another process ended: {why}", sys.stderr)
+        processes.leave(code)
 
 
 def run(config: ConfigDict, workdir: Path) -> None:

@@ -29,7 +29,9 @@ def watched(config: ConfigDict) -> "health.Watch":
     from snraware_jax.training import clock, health, processes
 
     limits = health.limits(config.train.stuck_minutes)
-    return health.Watch(clock.Clock(), limits, name=processes.name(), told=processes.told, leave=processes.leave)
+    return health.Watch(
+        clock.Clock(), limits, name=processes.name(), told=processes.told, tell=processes.tell, leave=processes.leave
+    )
 
 
 def train(config: ConfigDict, workdir: Path, folder: Path, watch: "health.Watch") -> None:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
 from typing import Self
 
-from snraware_jax.errors import BAD_INPUT, INTERRUPTED, STOPPED, STUCK
+from snraware_jax.errors import INTERRUPTED, STOPPED, STUCK
 from snraware_jax.progress import say
 from snraware_jax.training.clock import Clock
 
@@ -38,7 +38,8 @@ class Watch(AbstractContextManager):
       clock: that knows what goes on; the loop tells it.
       limits: seconds that a phase may last, of those that have a limit.
       name: of this process in messages, "" or "process 1 of 3: ".
-      told: why another process ended, or None.
+      told: why another process is about to leave, and with which code; or None.
+      tell: lets the others know that this one is, before its code.
       leave: ends the process with a code; for tests.
     """
 
@@ -48,10 +49,12 @@ class Watch(AbstractContextManager):
         limits: Mapping[str, float],
         *,
         name: str = "",
-        told: Callable[[], str | None] = lambda: None,
+        told: Callable[[], tuple[str, int] | None] = lambda: None,
+        tell: Callable[[str, int], None] = lambda why, code: None,
         leave: Callable[[int], None] = os._exit,
     ) -> None:
-        self.clock, self._limits, self._name, self._told, self._leave = clock, limits, name, told, leave
+        self.clock, self._limits, self._name, self._leave = clock, limits, name, leave
+        self._told, self._tell = told, tell
         self._signals: list[int] = []
         self._closed = threading.Event()
         self._asking_since: float | None = None
@@ -103,7 +106,7 @@ class Watch(AbstractContextManager):
                     self._asked(number)
             self._stuck()
             if self._signals and self.clock.current()[0] in NOTHING_UNSAVED:  # asked when the loop had nothing more to ask
-                self._end("stopped; the same command goes on from the newest checkpoint", self.code)
+                self._stop("stopped")
             since = self._asking_since
             waiting = since is not None and time.monotonic() - since > PATIENCE
             if waiting and not silent:
@@ -114,12 +117,13 @@ class Watch(AbstractContextManager):
         while not self._closed.wait(BETWEEN_QUESTIONS):
             self._asking_since = self._asking_since or time.monotonic()
             try:
-                fault = self._told()
+                heard = self._told()
             except RuntimeError:  # no answer, which the log says after a while
                 continue
             self._asking_since = None
-            if fault:
-                self._end(f"another process ended: {fault}", BAD_INPUT)
+            if heard:
+                why, code = heard
+                self._end(f"another process ended: {why}", code)
 
     def _asked(self, number: int) -> None:
         # SIGTERM may come twice, from a scheduler and from a loop that passes it on; Ctrl-C twice is meant
@@ -127,11 +131,14 @@ class Watch(AbstractContextManager):
         self._signals.append(number)
         phase, _ = self.clock.current()
         if again or phase in NOTHING_UNSAVED:
-            self._end(
-                f"stopped by {signal.Signals(number).name}; the same command goes on from the newest checkpoint", self.code
-            )
+            self._stop(f"stopped by {signal.Signals(number).name}")
         else:
             self._say(f"{signal.Signals(number).name}: saving and leaving after this step")
+
+    def _stop(self, why: str) -> None:
+        """Leaves at once, and the others with this one: they may wait for it in an exchange, as in the first step."""
+        self._tell(f"{self._name}{why}", self.code)
+        self._end(f"{why}; the same command goes on from the newest checkpoint", self.code)
 
     def _stuck(self) -> None:
         phase, seconds = self.clock.current()

@@ -15,13 +15,14 @@ import jax
 from jax._src import distributed  # the coordinator's barriers and key-value store have no public names
 from jax.experimental import multihost_utils
 
-from snraware_jax.errors import BAD_INPUT, InputError, describe
+from snraware_jax.errors import BAD_INPUT, INTERRUPTED, STOPPED, InputError, describe
 
 ADDRESS, COUNT, NUMBER = VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 LONGEST_WAIT = 24 * 3600.0  # seconds for work that one process does for all; a process that dies ends the wait by its heartbeat
 Number = TypeVar("Number", int, float)
 FAULTS, HEARD = "snraware/faults/", "snraware/heard/"
+TOGETHER = (BAD_INPUT, STOPPED, INTERRUPTED)  # codes with which all leave
 LONGEST_HEARING = 15.0  # seconds until a process no longer waits for the others to hear of a fault, which they ask for every 2
 HEAD_START = 1.0  # seconds that the others have to leave before process 0
 
@@ -154,30 +155,33 @@ def _text_of_first(key: str, text: str) -> str:
     return _client().blocking_key_value_get(f"snraware/text/{key}", round(1000 * LONGEST_WAIT))
 
 
-def tell(fault: str) -> None:
-    """Lets the other processes know why this one is about to leave, if there is a coordinator to tell."""
+def tell(why: str, code: int) -> None:
+    """Lets the others know why this one is about to leave, and with which code all shall, if there is a coordinator to tell."""
     if not alone():
         with suppress(RuntimeError):
-            _client().key_value_set(f"{FAULTS}{jax.process_index()}", fault)
+            _client().key_value_set(f"{FAULTS}{jax.process_index()}", f"{code} {why}", allow_overwrite=True)
 
 
-def told() -> str | None:
-    """Why another process ended, or None."""
-    found = [] if alone() else _client().key_value_dir_get(FAULTS)
-    return next((fault for key, fault in found if not key.endswith(f"/{jax.process_index()}")), None)
+def told() -> tuple[str, int] | None:
+    """Why another process is about to leave, and with which code; None if none has said so."""
+    for key, told_by in [] if alone() else _client().key_value_dir_get(FAULTS):
+        if not key.endswith(f"/{jax.process_index()}"):
+            code, _, why = told_by.partition(" ")
+            return why, int(code)
+    return None
 
 
 def leave(code: int) -> None:
     """Ends this process at once, without the barrier at which JAX waits for the others.
 
-    The end of process 0, where the coordinator is, aborts all that are still there, so that it comes a little later. A fault that one
-    has told the others ends all at the same time, when the last has heard of it: whose peer is gone fails in its next exchange of
-    data, or is aborted by the coordinator, before it has heard why.
+    The end of process 0, where the coordinator is, aborts all that are still there, so that it comes a little later. What one has told
+    the others ends all at the same time, when the last has heard of it: whose peer is gone fails in its next exchange of data, or is
+    aborted by the coordinator, before it has heard why.
     """
     with suppress(OSError):  # of a pipe that is gone
         sys.stdout.flush()
     if not alone():
-        if code == BAD_INPUT:
+        if code in TOGETHER:
             with suppress(RuntimeError):  # the coordinator has left before
                 _wait_until_all_have_heard()
         if jax.process_index() == 0:

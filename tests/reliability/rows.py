@@ -94,7 +94,8 @@ def told_to_stop(bench: Bench, count: int, processes: int = 1) -> Iterator[Outco
         moment = moments[number % len(moments)]
         command = bench.command(f"told-{processes}", steps=STEPS, processes=processes, flags=flags)
         rng = bench.random(2, processes, number)
-        which = (number % processes,) if processes > 1 and moment not in trials.NOTHING_UNSAVED else ()
+        to_one = processes > 1 and (moment not in trials.NOTHING_UNSAVED or number // len(moments) % 2 == 1)
+        which = (number % processes,) if to_one else ()
         case = f"{moment}, to {which[0] if which else 'all'}"
         outcome = tried(case, functools.partial(trials.told_to_stop, command, moment, rng, *which))
         yield outcome if outcome.fault else goes_on(bench, command, outcome)

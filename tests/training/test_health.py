@@ -48,11 +48,13 @@ def test_sigterm_in_training_is_a_request_and_comes_twice(capfd):
 
 @pytest.mark.parametrize("phase", ["start", "compile", "test"])
 def test_sigterm_while_nothing_is_unsaved_ends_at_once(phase):
-    clock, left = Clock(), []
-    with health.Watch(clock, {}, leave=left.append), clock(phase):
+    clock, left, told = Clock(), [], []
+    watch = health.Watch(clock, {}, name="process 1 of 3: ", tell=lambda *what: told.append(what), leave=left.append)
+    with watch, clock(phase):
         os.kill(os.getpid(), signal.SIGTERM)
         wait_for(lambda: left)
     assert set(left) == {STOPPED}
+    assert told[0] == ("process 1 of 3: stopped by SIGTERM", STOPPED)
 
 
 def test_a_second_interrupt_ends_at_once():
@@ -84,11 +86,12 @@ def test_what_is_stuck_ends_with_its_threads(capfd):
     assert "test_what_is_stuck" in error  # where its threads are
 
 
-def test_the_fault_of_another_process_ends_this_one(capfd):
+@pytest.mark.parametrize("code", [BAD_INPUT, STOPPED])
+def test_the_end_of_another_process_ends_this_one(capfd, code):
     left = []
-    with health.Watch(Clock(), {}, told=lambda: "train.h5: damaged", leave=left.append):
+    with health.Watch(Clock(), {}, told=lambda: ("train.h5: damaged", code), leave=left.append):
         wait_for(lambda: left)
-    assert left[0] == BAD_INPUT
+    assert left[0] == code
     assert "another process ended: train.h5: damaged" in capfd.readouterr().err
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from snraware_jax.errors import BAD_INPUT, InputError
+from snraware_jax.errors import BAD_INPUT, STOPPED, InputError
 from snraware_jax.training import processes, profile
 
 
@@ -35,7 +35,7 @@ def test_one_that_is_alone_needs_nobody():
     done = []
     processes.first_for_all("test", lambda: done.append(True))
     processes.barrier("test", 1)
-    processes.tell("nobody")
+    processes.tell("nobody", BAD_INPUT)
     with processes.Meeting("test", 1) as meeting:
         meeting()
     assert done == [True]
@@ -90,9 +90,10 @@ def test_a_process_leaves_whatever_becomes_of_the_others(monkeypatch, gone):
     monkeypatch.setattr(processes, "HEAD_START", 0.0)
     monkeypatch.setattr(processes.jax, "process_count", lambda: 3)
     monkeypatch.setattr(processes.os, "_exit", codes.append)
-    processes.tell("a damaged record")
-    processes.leave(BAD_INPUT)
-    assert codes == [BAD_INPUT]
+    for code in (BAD_INPUT, STOPPED):
+        processes.tell("a damaged record", code)
+        processes.leave(code)
+    assert codes == [BAD_INPUT, STOPPED]
     assert (coordinator.looks > 0) is not gone
 
 
