@@ -60,11 +60,9 @@ def _axis(size: int, tile: int, overlap: int) -> _Axis:
     return _Axis(padded, padded[positions], (ramp / total[positions]).astype(np.float32), overlap, size)
 
 
-def _check(image: np.ndarray, g_map: np.ndarray, tile: Sequence[int], overlap: Sequence[int], batch: int) -> None:
-    if image.ndim != 3 or 0 in image.shape:
-        raise ValueError(f"image is {image.shape}: give one series [T, H, W] with at least one pixel")
-    if g_map.shape not in (image.shape, image.shape[1:]):
-        raise ValueError(f"g-map is {g_map.shape} but the image is {image.shape}: give [H, W] or [T, H, W] of the same size")
+def _check(shape: tuple[int, ...], tile: Sequence[int], overlap: Sequence[int], batch: int) -> None:
+    if len(shape) != 3 or 0 in shape:
+        raise ValueError(f"image is {shape}: give one series [T, H, W] with at least one pixel")
     if len(tile) != 3 or len(overlap) != 3:
         raise ValueError(f"tile {tuple(tile)} and overlap {tuple(overlap)} need three numbers each: T, H, W")
     for name, size, shared in zip("THW", tile, overlap, strict=True):
@@ -107,7 +105,9 @@ def denoise_tiled(
     Source: the authors' sliding window, as the authors' code does it.
     """
     image, g_map = np.asarray(image), np.asarray(g_map)
-    _check(image, g_map, tile, overlap, batch)
+    _check(image.shape, tile, overlap, batch)
+    if g_map.shape not in (image.shape, image.shape[1:]):
+        raise ValueError(f"g-map is {g_map.shape} but the image is {image.shape}: give [H, W] or [T, H, W] of the same size")
     g_map = np.broadcast_to(g_map, image.shape)
     axes = [_axis(*sizes) for sizes in zip(image.shape, tile, overlap, strict=True)]
     blended = np.zeros((*image.shape, 2), np.float32)
@@ -173,7 +173,7 @@ def tiled(
     Raises:
       ValueError: if an overlap is not less than its tile.
     """
-    _check(np.empty(shape, bool), np.empty(shape, bool), tile, overlap, batch)
+    _check(shape, tile, overlap, batch)
     axes = [_axis(*sizes) for sizes in zip(shape, tile, overlap, strict=True)]
     windows = np.array(list(product(*(range(len(axis.source)) for axis in axes))), np.int32)  # [n, 3]
     missing = -len(windows) % batch
