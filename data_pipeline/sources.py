@@ -205,7 +205,7 @@ def _index(folder: Path, split: str) -> tuple[list[tuple[Path, str]], str]:
             for name in records.names(file):
                 where = f"{path}, record {name}"
                 card = {} if split == "all" else records.read_card(records.node(file, name), where)
-                if split not in ("all", card["split"]):
+                if split not in ("all", card.get("split")):
                     continue
                 if name in found:
                     raise InputError(f"{where}: this sample id is also in {found[name]}; prepare both in one run")

@@ -65,7 +65,6 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
     configuration.validate(config, jax.device_count())
     # looked at before the workdir is made: bad input leaves no trace
-    processes.same_as_first("configuration", configuration.of_all_hosts(config))
     folder = Path(config.data.path or workdir / "data")
     training.simulator_settings(config)
     if config.data.path:
@@ -73,6 +72,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
             open_source(folder, split)
 
     with ExitStack() as held:
+        watch = held.enter_context(training.watched(config))
+        # from here on every process takes a signal well, and hears of the others' faults
+        processes.same_as_first("configuration", configuration.of_all_hosts(config))
 
         def prepare() -> None:
             configuration.check_workdir(config, workdir)
@@ -81,7 +83,6 @@ def run(config: ConfigDict, workdir: Path) -> None:
             if not config.data.path:
                 training.simulate(config, folder)
 
-        watch = held.enter_context(training.watched(config))
         processes.first_for_all("prepare", prepare)
         training.train(config, workdir, folder, watch)
         test = lambda: evaluation.evaluate(config, workdir, folder, "test", workdir / "evaluation")

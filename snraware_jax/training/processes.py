@@ -129,7 +129,7 @@ def of_first(number: Number) -> Number:
 
 
 def same_as_first(key: str, values: Mapping[str, Any]) -> None:
-    """Refuses a process that has other values than process 0, and would train something else.
+    """Refuses a process that has other values than process 0, and would train something else; waits until all have been looked at.
 
     Args:
       key: another one for every use in a run.
@@ -144,6 +144,7 @@ def same_as_first(key: str, values: Mapping[str, Any]) -> None:
     if different:
         listed = ", ".join(f"{field} {mine.get(field)}, there {first.get(field)}" for field in different[:4])
         raise InputError(f"{name()}not as process 0 ({listed}); start all processes with the same command and records")
+    barrier(f"same/{key}", LONGEST_WAIT)
 
 
 def _text_of_first(key: str, text: str) -> str:
