@@ -1,6 +1,6 @@
 """The fixed test suites: reconstructed scans of simulated subjects with their truth, made from seeds.
 
-    python -m data_pipeline.suites --output=suites                           # all, some minutes each
+    python -m data_pipeline.suites --output=suites                           # all: 4 to 40 s a scan on two cores, 1 GB
     python -m data_pipeline.suites --output=suites --suites=realtime_cine --subjects=2
 
 Writes OUTPUT/SUITE/SUITE-NNN.npz (`snraware_jax.evaluation.scans`) and OUTPUT/SUITE/index.json with the command and a digest of every

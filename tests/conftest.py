@@ -45,6 +45,15 @@ def tiny_records(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def scan_case():
+    """A small cine at R = 2 with its truth, labels and noise, as a case of the generalisation tests."""
+    from data_pipeline import suites
+    from tests.tiny import SCAN
+
+    return suites.make("small", 0, SCAN)
+
+
+@pytest.fixture(scope="session")
 def launch():
     """Runs a program of launch/ as a user does: `launch("train", *flags, devices=1)` -> the running process."""
 

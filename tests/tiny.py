@@ -1,10 +1,11 @@
-"""A network, a budget and records that compile and train in seconds."""
+"""A network, a budget, records and a scan that take seconds."""
 
 from pathlib import Path
 
 import numpy as np
 
 from data_pipeline import records
+from data_pipeline.simulator import Settings
 
 # flags of launch/train.py
 TINY = (
@@ -23,6 +24,9 @@ TINY = (
     "--config.train.evaluate_every=8",
     "--config.train.checkpoint_every=4",
 )
+
+# settings of a scan that is simulated and reconstructed in a second
+SCAN = Settings(matrix=(48, 56), frames=4, acceleration=2, calibration_lines=24, noise_readouts=256)
 
 
 def write_records(folder: Path) -> None:

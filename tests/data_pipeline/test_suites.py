@@ -7,47 +7,42 @@ import numpy as np
 import pytest
 
 from data_pipeline import suites
-from data_pipeline.simulator import Settings, simulate
+from data_pipeline.simulator import simulate
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import scans
+from tests.tiny import SCAN
 
-SMALL = Settings(matrix=(48, 56), frames=4, acceleration=2, calibration_lines=24, noise_readouts=256)
 pytestmark = pytest.mark.xdist_group("suites")
 
 
-@pytest.fixture(scope="module")
-def case():
-    return suites.make("small", 0, SMALL)
-
-
-def test_truth_and_noise(case):
+def test_truth_and_noise(scan_case):
     """What is not the truth is noise of SD g; the truth is the simulated object but for what the chain makes of it."""
-    unit = (case.noisy - case.truth) / case.g_map
+    unit = (scan_case.noisy - scan_case.truth) / scan_case.g_map
     assert np.sqrt(np.mean(np.abs(unit) ** 2) / 2) == pytest.approx(1, abs=0.05)
-    assert scans.noise_scale(case) == pytest.approx(1, abs=0.02)
-    object_ = np.abs(simulate(suites.SEED, 0, SMALL).truth)
-    assert np.corrcoef(np.abs(case.truth).ravel(), object_.ravel())[0, 1] > 0.99
+    assert scans.noise_scale(scan_case) == pytest.approx(1, abs=0.02)
+    object_ = np.abs(simulate(suites.SEED, 0, SCAN).truth)
+    assert np.corrcoef(np.abs(scan_case.truth).ravel(), object_.ravel())[0, 1] > 0.99
 
 
-def test_regions_lie_inside_their_label(case):
-    blood, wide = case.region(1), case.region(1, margin=0)
-    assert blood.shape == case.noisy.shape
+def test_regions_lie_inside_their_label(scan_case):
+    blood, wide = scan_case.region(1), scan_case.region(1, margin=0)
+    assert blood.shape == scan_case.noisy.shape
     assert 0 < blood.sum() < wide.sum()
-    assert (case.labels[blood] == 1).all()
+    assert (scan_case.labels[blood] == 1).all()
     for axis in (1, 2):
-        assert (np.roll(case.labels, 1, axis)[blood] == 1).all()
+        assert (np.roll(scan_case.labels, 1, axis)[blood] == 1).all()
 
 
-def test_a_case_comes_back_as_it_was(case, tmp_path):
-    scans.write(tmp_path / "small-000.npz", case)
+def test_a_case_comes_back_as_it_was(scan_case, tmp_path):
+    scans.write(tmp_path / "small-000.npz", scan_case)
     again = scans.read(tmp_path / "small-000.npz")
     for field in scans.ARRAYS:
-        np.testing.assert_array_equal(getattr(again, field), getattr(case, field))
+        np.testing.assert_array_equal(getattr(again, field), getattr(scan_case, field))
     assert again.name == "small-000"
     assert again.card["subject"] == 0
 
 
-def test_files_that_are_no_cases(case, tmp_path):
+def test_files_that_are_no_cases(scan_case, tmp_path):
     path = tmp_path / "x.npz"
     for content in (b"", b"PK\3\4"):
         path.write_bytes(content)
@@ -58,15 +53,15 @@ def test_files_that_are_no_cases(case, tmp_path):
     with pytest.raises(InputError, match=r"x.npz: not a case"):
         scans.read(path)
     for field in ("truth", "unmixing", "acquired"):
-        scans.write(path, dataclasses.replace(case, **{field: getattr(case, field)[:, 1:]}))
+        scans.write(path, dataclasses.replace(scan_case, **{field: getattr(scan_case, field)[:, 1:]}))
         with pytest.raises(InputError, match="do not fit together"):
             scans.read(path)
 
 
-def test_a_suite_is_made_once_and_has_a_version(case, tmp_path, monkeypatch):
+def test_a_suite_is_made_once_and_has_a_version(scan_case, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(suites, "make", lambda name, subject, settings: asked.append(subject) or case)
-    monkeypatch.setitem(suites.SUITES, "phantom_r2", suites.Suite(SMALL, 3))
+    monkeypatch.setattr(suites, "make", lambda name, subject, settings: asked.append(subject) or scan_case)
+    monkeypatch.setitem(suites.SUITES, "phantom_r2", suites.Suite(SCAN, 3))
     version = suites.build("phantom_r2", tmp_path, 2)
     assert suites.build("phantom_r2", tmp_path, 1) == version == suites.build("phantom_r2", tmp_path, 2)
     assert asked == [0, 1]
@@ -84,14 +79,14 @@ def test_a_suite_is_made_once_and_has_a_version(case, tmp_path, monkeypatch):
         suites.build("phantom_r2", tmp_path, 1)
 
 
-def test_scans_of_other_settings_are_no_part_of_a_suite(case, tmp_path, monkeypatch):
-    monkeypatch.setattr(suites, "make", lambda *_: case)
+def test_scans_of_other_settings_are_no_part_of_a_suite(scan_case, tmp_path, monkeypatch):
+    monkeypatch.setattr(suites, "make", lambda *_: scan_case)
     with pytest.raises(InputError, match=r"phantom_r4-000.npz: made with other settings"):
         suites.build("phantom_r4", tmp_path, 1)
 
 
-def test_subjects_follow_from_the_seed(case):
-    again = suites.make("small", 0, SMALL)
-    np.testing.assert_allclose(again.noisy, case.noisy, atol=1e-3)
-    other = suites.make("small", 1, SMALL)
-    assert not np.allclose(other.noisy, case.noisy, atol=1)
+def test_subjects_follow_from_the_seed(scan_case):
+    again = suites.make("small", 0, SCAN)
+    np.testing.assert_allclose(again.noisy, scan_case.noisy, atol=1e-3)
+    other = suites.make("small", 1, SCAN)
+    assert not np.allclose(other.noisy, scan_case.noisy, atol=1)

@@ -6,26 +6,18 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipeline import suites
-from data_pipeline.simulator import Settings
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import generalisation
 from snraware_jax.evaluation.regions import Region
 from tests.evaluation.linear import filtered
 
-SMALL = Settings(matrix=(48, 56), frames=4, acceleration=2, calibration_lines=24, noise_readouts=256)
 LEFT = 0.375**1.5  # SD that (1 2 1) / 4 along three axes leaves of white noise
 pytestmark = pytest.mark.xdist_group("suites")
 
 
-@pytest.fixture(scope="module")
-def case():
-    return suites.make("small", 0, SMALL)
-
-
-def test_a_filter_lowers_the_noise_by_what_its_taps_say(case):
-    before = generalisation.raw(case)
-    after = generalisation.denoised(lambda y, g: g * filtered(y / g), case, jax.random.key(0), replicas=32)
+def test_a_filter_lowers_the_noise_by_what_its_taps_say(scan_case):
+    before = generalisation.raw(scan_case)
+    after = generalisation.denoised(lambda y, g: g * filtered(y / g), scan_case, jax.random.key(0), replicas=32)
     for name in generalisation.HEART:
         # noise of neighbours is nearly independent
         assert after.regions[name].noise == pytest.approx(LEFT * before.regions[name].noise, rel=0.1)
@@ -34,17 +26,17 @@ def test_a_filter_lowers_the_noise_by_what_its_taps_say(case):
     assert after.regions["blood pool"].fidelity < 1 < 1.2 < after.regions["myocardium"].fidelity
 
 
-def test_what_does_nothing_changes_nothing(case):
-    before = generalisation.raw(case)
-    after = generalisation.denoised(lambda y, g: y, case, jax.random.key(1), replicas=32)
+def test_what_does_nothing_changes_nothing(scan_case):
+    before = generalisation.raw(scan_case)
+    after = generalisation.denoised(lambda y, g: y, scan_case, jax.random.key(1), replicas=32)
     for name, label in generalisation.HEART.items():
-        error = 1 / np.sqrt(4 * 31 * case.region(label).sum())
+        error = 1 / np.sqrt(4 * 31 * scan_case.region(label).sum())
         assert after.regions[name].snr == pytest.approx(before.regions[name].snr, rel=4 * error)
 
 
-def test_a_scan_without_a_heart_is_named(case):
+def test_a_scan_without_a_heart_is_named(scan_case):
     with pytest.raises(InputError, match="no points of blood pool"):
-        generalisation.raw(replace(case, labels=np.zeros_like(case.labels)))
+        generalisation.raw(replace(scan_case, labels=np.zeros_like(scan_case.labels)))
 
 
 def measured(blood: float, myocardium: float, noise: float) -> generalisation.Measured:

@@ -13,16 +13,6 @@ from tests.recon.phantom import complex_normal, make_scan, noise_only, replace
 pytestmark = pytest.mark.xdist_group("chain")
 
 
-@pytest.fixture(scope="module")
-def scan():
-    return make_scan(acceleration=2)
-
-
-@pytest.fixture(scope="module")
-def plan(scan):
-    return chain.calibrate(scan, (2, 3, 4))
-
-
 def test_noise_alone_comes_out_as_unit_noise(scan, plan):
     replicas = 200
     noise = noise_only(scan, 1, replicas)

@@ -6,20 +6,10 @@ import pytest
 
 from snraware_jax.recon import chain
 from snraware_jax.recon.replicas import noise
-from tests.recon.phantom import make_scan, noise_only
+from tests.recon.phantom import noise_only
 
 pytestmark = pytest.mark.xdist_group("chain")
 REPLICAS = 400
-
-
-@pytest.fixture(scope="module")
-def scan():
-    return make_scan(acceleration=2)
-
-
-@pytest.fixture(scope="module")
-def plan(scan):
-    return chain.calibrate(scan, (2, 3, 4))
 
 
 @pytest.fixture(scope="module")
