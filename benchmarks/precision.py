@@ -34,7 +34,7 @@ def compare(workdir: Path) -> dict[str, Any]:
     denoisers = {}
     for dtype in ("float32", "bfloat16"):
         config.model.dtype = dtype
-        run, _, denoisers[dtype] = best.restore(config, workdir)
+        run, _, _, denoisers[dtype] = best.restore(config, workdir)
     cases = noisy_cases(series, config.evaluation.peak_snr, run.noise, magnitude=run.magnitude)
     differences, gains = [], {dtype: [] for dtype in denoisers}
     for case in cases:

@@ -2,8 +2,9 @@
 
     python launch/evaluate.py --workdir=runs/hrnet_cnnt-quick
     python launch/evaluate.py --workdir=runs/laptop --data=RECORDS --split=all --series=11 --output=DIR
+    python launch/evaluate.py --workdir=runs/laptop --suite=suites/realtime_cine      # made by python -m data_pipeline.suites
 
-Writes table.csv and one picture a noise level to OUTPUT [WORKDIR/evaluation].
+Writes table.csv and one picture a noise level to OUTPUT [WORKDIR/evaluation]; of a suite results.json, figures of every case.
 """
 
 from pathlib import Path
@@ -20,7 +21,10 @@ SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test", "all"
 SERIES = flags.DEFINE_integer("series", None, "how many of them, evenly chosen [that of the configuration]")
 PEAK_SNR = flags.DEFINE_list("peak_snr", None, "noise levels, --peak_snr=4,8,16,32 [those of the configuration]")
 NLM = flags.DEFINE_bool("nlm", False, "also non-local means, some seconds a series")
-OUTPUT = flags.DEFINE_string("output", None, "folder for the table and the pictures [WORKDIR/evaluation]")
+OUTPUT = flags.DEFINE_string("output", None, "folder for the table and the pictures [WORKDIR/evaluation, WORKDIR/SUITE]")
+SUITE = flags.DEFINE_string("suite", None, "folder of a test suite, instead of records")
+REPLICAS = flags.DEFINE_integer("replicas", 64, "noisy copies of every scan of a suite", lower_bound=2)
+PART = flags.DEFINE_list("part", None, "frames, rows, columns of a scan of slices, about the labelled heart: 12,80,80 [all]")
 
 
 def main() -> None:
@@ -46,9 +50,28 @@ def main() -> None:
             raise InputError(f"--peak_snr={','.join(PEAK_SNR.value)}: give numbers, --peak_snr=4,8,16,32") from error
     configuration.validate(config, devices=1)
     program.keep_compiled_programs(workdir / "compilation_cache")
+    if SUITE.value is not None:
+        from launch import suite
+
+        home = Path(SUITE.value)
+        output = Path(OUTPUT.value) if OUTPUT.value else workdir / home.name
+        suite.evaluate(config, workdir, home, output, REPLICAS.value, _part())
+        return
     data = Path(DATA.value or config.data.path or workdir / "data")
     output = Path(OUTPUT.value) if OUTPUT.value else workdir / "evaluation"
     evaluation.evaluate(config, workdir, data, SPLIT.value, output, NLM.value)
+
+
+def _part() -> tuple[int, int, int] | None:
+    """The three sizes of --part."""
+    from snraware_jax.errors import InputError
+
+    if PART.value is None:
+        return None
+    if len(PART.value) != 3 or not all(size.isdecimal() and int(size) > 0 for size in PART.value):
+        raise InputError(f"--part={','.join(PART.value)}: give frames, rows, columns above 0, --part=12,80,80")
+    frames, height, width = map(int, PART.value)
+    return frames, height, width
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
       InputError: if there are no records of this split, or no usable parameters.
     """
     source = open_source(data, split)
-    run, step, network = best.restore(config, workdir)
+    run, step, _, network = best.restore(config, workdir)
     count = min(len(source), config.evaluation.series)
     series = [source[i * len(source) // count] for i in range(count)]
     cases = noisy_cases(series, config.evaluation.peak_snr, run.noise, magnitude=run.magnitude)

@@ -39,20 +39,44 @@ def noisy_cases(
     Filters and g-map are drawn as in training, from (seed, sample id); a series whose own noise is above the level is left out.
     `magnitude` makes cases without phase, of the same noise.
     """
-    make = jax.jit(realise, static_argnums=4)
     cases = []
     for one in series:
         for level in peak_snr:
             drawn = _drawn(one, level, noise, seed)
-            if drawn is None:
-                continue
-            of_noise, choices = drawn
-            pair = make(of_noise, one.image, one.gmaps, choices, noise, one.native_noise)
-            pair = pairs.magnitude(pair) if magnitude else pair
-            arrays = (np.asarray(pair.target), np.asarray(pair.noisy), np.asarray(pair.g_map))
-            sigma = float(noise_scale(pair.sigma, one.native_noise))
-            cases.append(Case(f"series {one.sample_id}", *arrays, level, sigma))
+            if drawn is not None:
+                cases.append(_case(one, drawn, noise, magnitude)._replace(peak_snr=level))
     return cases
+
+
+def cases_as_in_training(series: Sequence[Clean], noise: NoiseSettings, draws: int = 1) -> list[Case]:
+    """Every series `draws` times with noise whose level is drawn too, from (number of the draw, sample id): the paper's test set."""
+    cases = []
+    for seed in range(draws):
+        for one in series:
+            of_choices, of_noise = jax.random.split(sample_key(seed, TEST_EPOCH, one.sample_id))
+            cases.append(_case(one, (of_noise, draw(of_choices, noise, one.gmaps.shape[0])), noise))
+    return cases
+
+
+def cases_at_input_snr(series: Sequence[Clean], levels: Sequence[float], noise: NoiseSettings) -> list[tuple[float, Case]]:
+    """Every series at every input SNR, mean |clean| over the noise SD before the g-map: (level, case), levels in order."""
+    found = []
+    for level in levels:
+        for one in series:
+            peak = level * np.abs(one.image).max() / np.abs(one.image).mean()
+            found += [(level, case) for case in noisy_cases([one], (float(peak),), noise)]
+    return found
+
+
+def _case(one: Clean, drawn: tuple[Array, Draw], noise: NoiseSettings, magnitude: bool = False) -> Case:
+    pair = _realise(drawn[0], one.image, one.gmaps, drawn[1], noise, one.native_noise)
+    pair = pairs.magnitude(pair) if magnitude else pair
+    clean, noisy, g_map = (np.asarray(array) for array in (pair.target, pair.noisy, pair.g_map))
+    sigma = float(noise_scale(pair.sigma, one.native_noise))
+    return Case(f"series {one.sample_id}", clean, noisy, g_map, float(np.abs(clean).max()), sigma)
+
+
+_realise = jax.jit(realise, static_argnums=4)
 
 
 def noise_of(one: Clean, level: float, noise: NoiseSettings, seed: int = 0) -> Callable[[Array], Array]:

@@ -4,25 +4,35 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.tree_util import Partial
 
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation.noise_maps import from_replicas
 from snraware_jax.evaluation.regions import Region, contrast_to_noise, measure
-from snraware_jax.evaluation.scans import ScanCase
+from snraware_jax.evaluation.scans import Scan, ScanCase, noise_of
 from snraware_jax.evaluation.statistics import Paired, holm, paired
 
 Denoise = Callable[[Array, Array], Array]  # of JAX: series [T, H, W], g-map [H, W] -> series
-HEART = {"blood pool": 1, "myocardium": 2}  # labels of the simulator
-RAW = "raw"
+HEART = {"blood pool": 1, "myocardium": 2}
+# regions by what is scanned, and their labels in the simulator; the contrast is that of the first two
+REGIONS = {
+    "retro_cine": HEART,
+    "realtime_cine": HEART,
+    "perfusion": HEART,
+    "mprage": {"white matter": 2, "grey matter": 1},
+    "spine": {"cerebrospinal fluid": 1, "cord": 2, "vertebral bodies": 3},
+    "phantom": {"bottle": 1},
+}
 
 
 class Measured(NamedTuple):
     """Figures of one case by one method.
 
     Attributes:
-      regions: by name, those of `HEART`.
+      regions: by name, those of `REGIONS`.
       g_factor: by region, the mean g-factor.
     """
 
@@ -30,11 +40,18 @@ class Measured(NamedTuple):
     g_factor: Mapping[str, float]
 
 
+class Outputs(NamedTuple):
+    """What a denoiser made of a case, and the SD of the noise in it per real component: `[T, H, W]` complex64 and float32."""
+
+    series: np.ndarray
+    noise: np.ndarray
+
+
 class Row(NamedTuple):
     """One measurement over all cases.
 
     Attributes:
-      name: "SNR blood pool", "SNR myocardium", "CNR".
+      name: "SNR blood pool", "SNR myocardium", "CNR", say.
       values: by method, a figure a case.
       g_factors: a mean g-factor a case; empty for the CNR.
       against: the first method compared with each other one, with corrected p-values of the t-tests.
@@ -48,26 +65,50 @@ class Row(NamedTuple):
 
 def raw(case: ScanCase) -> Measured:
     """Figures of the reconstruction itself, whose noise SD is the g-map."""
-    return _measured(case, case.noisy, np.broadcast_to(case.g_map, case.noisy.shape))
+    return figures(case, Outputs(case.noisy, np.broadcast_to(case.g_map, case.noisy.shape)))
 
 
-def denoised(denoise: Denoise, case: ScanCase, key: Array, replicas: int = 64) -> Measured:
-    """Figures of a denoiser's output; its noise from replicas with as much noise again, one program for all.
+def replicated(denoise: Denoise, replicas: int = 64, magnitude: bool = False) -> Callable[[ScanCase, Array], Outputs]:
+    """A function of (case, key) that denoises a case and its replicas, which have as much noise again, in one program.
 
-    The relative error of the noise of a point is 1 / sqrt(4 replicas - 4), 6 % for 64, that of a region's mean far less.
+    Cases of one size share its compilation. The relative error of the noise of a point is 1 / sqrt(4 replicas - 4), 6 % for 64, that
+    of a region's mean far less.
+
+    Args:
+      denoise: the denoiser, a function of JAX, or a `Partial` of one whose parameters shall be arguments of the program.
+      replicas: copies of every case, 2 or more.
+      magnitude: whether the outputs are magnitudes.
     """
-    of_case = jax.jit(lambda y, g, key: (denoise(y, g), from_replicas(lambda y: denoise(y, g), y, case.noise, key, replicas)))
-    output, noise = of_case(case.noisy, case.g_map, key)
-    return _measured(case, np.asarray(output), np.asarray(noise))
+
+    @jax.jit
+    def of_arrays(denoise: Partial, y: Array, g: Array, scan: Scan, key: Array) -> tuple[Array, Array]:
+        noise = lambda key: noise_of(key, scan, y.shape)
+        bound = lambda y: denoise(y, g)
+        return bound(y), from_replicas(bound, y, noise, key, replicas, magnitude)
+
+    partial = denoise if isinstance(denoise, Partial) else Partial(denoise)
+
+    def of_case(case: ScanCase, key: Array) -> Outputs:
+        scan = Scan(*map(jnp.asarray, (case.unmixing, case.acquired, case.corner)))
+        return Outputs(*map(np.asarray, of_arrays(partial, case.noisy, case.g_map, scan, key)))
+
+    return of_case
 
 
-def _measured(case: ScanCase, series: np.ndarray, noise: np.ndarray) -> Measured:
-    masks = {name: case.region(label) for name, label in HEART.items()}
+def figures(case: ScanCase, outputs: Outputs, magnitude: bool = False) -> Measured:
+    """Figures of a denoiser's output; of magnitudes the fidelity is that to the magnitude of the truth.
+
+    Raises:
+      InputError: if the case lacks a region.
+    """
+    series, noise = outputs
+    regions = REGIONS[case.card["settings"]["kind"]]
+    masks = {name: case.region(label) for name, label in regions.items()}
     if missing := [name for name, mask in masks.items() if not mask.any()]:
-        raise InputError(f"{case.name}: no points of {missing[0]} in it; take another slice")
-    g_map = np.broadcast_to(case.g_map, series.shape)
+        raise InputError(f"{case.name}: no points of {missing[0]} in it; take another slice, or a larger part of it")
+    g_map, truth = np.broadcast_to(case.g_map, series.shape), np.abs(case.truth) if magnitude else case.truth
     return Measured(
-        {name: measure(series, noise, mask, case.truth) for name, mask in masks.items()},
+        {name: measure(series, noise, mask, truth) for name, mask in masks.items()},
         {name: float(g_map[mask].mean()) for name, mask in masks.items()},
     )
 
@@ -83,15 +124,14 @@ def rows(measured: Mapping[str, Sequence[Measured]]) -> list[Row]:
     """
     first, *others = measured
     cases = measured[first]
-    found = {f"SNR {name}": {m: [one.regions[name].snr for one in of] for m, of in measured.items()} for name in HEART}
-    blood, myocardium = HEART
-    found["CNR"] = {
-        method: [contrast_to_noise(one.regions[blood], one.regions[myocardium]) for one in of]
-        for method, of in measured.items()
-    }
+    names = list(cases[0].regions)
+    found = {f"SNR {name}": {m: [one.regions[name].snr for one in of] for m, of in measured.items()} for name in names}
+    if len(names) > 1:
+        contrast = lambda one: contrast_to_noise(one.regions[names[0]], one.regions[names[1]])
+        found["CNR"] = {method: [contrast(one) for one in of] for method, of in measured.items()}
     compared = {(name, other): paired(values[first], values[other]) for name, values in found.items() for other in others}
     corrected = dict(zip(compared, holm([pair.t_test for pair in compared.values()]), strict=True))
-    g_factors = {f"SNR {name}": [one.g_factor[name] for one in cases] for name in HEART}
+    g_factors = {f"SNR {name}": [one.g_factor[name] for one in cases] for name in names}
     return [
         Row(
             name,
@@ -117,6 +157,16 @@ def table(found: Sequence[Row]) -> str:
         lines.append(
             f"| {row.name} | {_mean_and_sd(row.g_factors) if row.g_factors else ''} | {' | '.join(values)} | {tests} |"
         )
+    return "\n".join(lines)
+
+
+def fidelities(of_methods: Mapping[str, Sequence[Measured]]) -> str:
+    """The share of the true signal that every method keeps, mean and SD over cases, as a Markdown table: what the SNR cannot say."""
+    names = list(next(iter(of_methods.values()))[0].regions)
+    lines = [f"| share of the true signal | {' | '.join(of_methods)} |", "|---" * (len(of_methods) + 1) + "|"]
+    for name in names:
+        cells = [_mean_and_sd([one.regions[name].fidelity for one in of]) for of in of_methods.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

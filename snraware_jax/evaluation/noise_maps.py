@@ -35,7 +35,9 @@ def from_derivative(denoise: Denoiser, noisy: Array, noise: Noise, key: Array, p
     return jnp.sqrt(mean_over(power, jax.random.split(key, probes)) / 2)
 
 
-def from_replicas(denoise: Denoiser, noisy: Array, noise: Noise, key: Array, replicas: int = 64) -> Array:
+def from_replicas(
+    denoise: Denoiser, noisy: Array, noise: Noise, key: Array, replicas: int = 64, magnitude: bool = False
+) -> Array:
     """SD of the outputs of noisy copies of the series (pseudo-replicas), per real component: `[T, H, W]` float32.
 
     Copies have the noise of the series and as much again, so that it is the noise map at 1.4 times the noise. The relative error of a
@@ -44,6 +46,7 @@ def from_replicas(denoise: Denoiser, noisy: Array, noise: Noise, key: Array, rep
     Args:
       denoise, noisy, noise, key: as of `from_derivative`.
       replicas: how many copies, 2 or more.
+      magnitude: whether outputs are magnitudes, which have one component.
 
     Source: SNRAware, Generalization tests; Robson et al., Magn. Reson. Med. 2008.
     """
@@ -56,7 +59,7 @@ def from_replicas(denoise: Denoiser, noisy: Array, noise: Noise, key: Array, rep
 
     mean, power = mean_over(moments, jax.random.split(key, replicas))
     variance = jnp.maximum(power - jnp.abs(mean) ** 2, 0) * replicas / (replicas - 1)
-    return jnp.sqrt(variance / 2)
+    return jnp.sqrt(variance / (1 if magnitude else 2))
 
 
 def mean_over(of: Callable[[Array], Array | tuple[Array, ...]], keys: Array) -> Array:

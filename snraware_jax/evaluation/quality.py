@@ -35,10 +35,10 @@ def quality(output: np.ndarray, case: Case, magnitude: bool = False) -> Quality:
     Args:
       output: of the denoiser.
       case: the truth, and what the denoiser was given.
-      magnitude: whether case and output are magnitudes, whose imaginary parts are 0 and no component to average over.
+      magnitude: of their magnitudes alone, which every network has, those without phase too.
     """
     images = (output, case.noisy, case.clean)
-    images = tuple(np.real(image) for image in images) if magnitude else images
+    images = tuple(np.abs(image) for image in images) if magnitude else images
     return Quality(*(float(figure) for figure in _figures(*images, case.sigma)))
 
 

@@ -2,10 +2,10 @@
 
 import json
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,21 @@ from snraware_jax.formats.atomic import replacing
 from snraware_jax.recon import replicas
 
 ARRAYS = ("noisy", "truth", "g_map", "labels", "unmixing", "acquired")
+
+
+class Scan(NamedTuple):
+    """What the noise of a case depends on: `unmixing`, `acquired` and `corner` of a `ScanCase`, arrays for a compiled program."""
+
+    unmixing: Array
+    acquired: Array
+    corner: Array
+
+
+def noise_of(key: Array, scan: Scan, shape: tuple[int, ...]) -> Array:
+    """A realisation of a scan's noise, or of a part of it: `[T, H, W]` complex64."""
+    whole = replicas.noise(key, scan.unmixing, scan.acquired)
+    whole = whole.reshape(-1, *whole.shape[-2:])
+    return jax.lax.dynamic_slice(whole, (0, scan.corner[0], scan.corner[1]), shape)
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,7 @@ class ScanCase:
       unmixing: `[C, (T,) H, W]` complex64, with which the noise can be drawn anew.
       acquired: `[T, H]` bool, of a volume `[1, T, H]`.
       card: what was simulated, JSON values.
+      corner: y and x of the first point in the field of view that `unmixing` covers, of a part of a slice.
     """
 
     name: str
@@ -42,12 +58,13 @@ class ScanCase:
     unmixing: np.ndarray
     acquired: np.ndarray
     card: Mapping[str, Any]
+    corner: tuple[int, int] = (0, 0)
 
     @property
     def noise(self) -> Callable[[Array], Array]:
         """Realisations of the noise in `noisy`: key -> `[T, H, W]` complex64."""
-        unmixing, acquired = jnp.asarray(self.unmixing), jnp.asarray(self.acquired)
-        return lambda key: replicas.noise(key, unmixing, acquired).reshape(self.noisy.shape)
+        scan = Scan(jnp.asarray(self.unmixing), jnp.asarray(self.acquired), jnp.asarray(self.corner))
+        return lambda key: noise_of(key, scan, self.noisy.shape)
 
     def region(self, label: int, margin: int = 1) -> np.ndarray:
         """`[T, H, W]` bool: the points of a label farther than `margin` from every other and from the border of their frame."""
@@ -82,6 +99,39 @@ def read(path: Path) -> ScanCase:
     if not (case.truth.shape == case.labels.shape == shape and case.g_map.shape in (shape, shape[1:]) and of_maps):
         raise InputError(f"{path}: its arrays do not fit together; make the suite again")
     return case
+
+
+def around(case: ScanCase, labels: Sequence[int], size: tuple[int, int, int]) -> ScanCase:
+    """A part of a series of slices around some labels: T frames about the one in which they are brightest, H x W about their middle.
+
+    Args:
+      case: not of a volume, whose lines of k-space have the T axis too.
+      labels: those of interest.
+      size: T, H, W of the part, where the case is larger.
+
+    Raises:
+      InputError: for a volume, or if it has none of the labels.
+    """
+    if case.g_map.ndim == 3:
+        raise InputError(f"{case.name}: a volume is taken as a whole; leave out the size")
+    inside = np.isin(case.labels, labels)
+    if not inside.any():
+        raise InputError(f"{case.name}: no points of labels {', '.join(map(str, labels))} in it")
+    brightness = np.sum(np.abs(case.truth) * inside, axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
+    _, rows, columns = np.nonzero(inside)
+    middle = (int(brightness.argmax()), (rows.min() + rows.max()) // 2, (columns.min() + columns.max()) // 2)
+    axes = zip(middle, size, case.noisy.shape, strict=True)
+    first = [int(np.clip(centre - wanted // 2, 0, max(0, whole - wanted))) for centre, wanted, whole in axes]
+    t, y, x = (slice(start, start + wanted) for start, wanted in zip(first, size, strict=True))
+    return replace(
+        case,
+        noisy=case.noisy[t, y, x],
+        truth=case.truth[t, y, x],
+        labels=case.labels[t, y, x],
+        g_map=case.g_map[y, x],
+        acquired=case.acquired[t],
+        corner=(case.corner[0] + first[1], case.corner[1] + first[2]),
+    )
 
 
 def noise_scale(case: ScanCase) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from snraware_jax.errors import InputError
-from snraware_jax.inference.tiles import denoise_tiled
+from snraware_jax.inference.tiles import denoise_tiled, tiled
 
 Denoiser = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -47,3 +47,28 @@ def make_denoiser(
         return denoise_tiled(apply, image, g_map, tile=shape, overlap=overlap, batch=1 if shape == image.shape else batch)
 
     return denoise
+
+
+def whole(
+    graphdef: nnx.GraphDef, params: Any, *, tile: tuple[int, int, int], overlap: tuple[int, int, int], batch: int = 8
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """`make_denoiser` as one function of JAX, to be differentiated, or mapped over replicas: series and g-map -> series.
+
+    Args:
+      graphdef, params, tile, overlap, batch: as of `make_denoiser`.
+
+    Returns:
+      A `jax.tree_util.Partial`: given to a compiled program as an argument, its parameters are no constants of it.
+
+    Raises:
+      ValueError: when traced for an image whose size the network does not take.
+    """
+
+    def denoise(params: Any, image: jax.Array, g_map: jax.Array) -> jax.Array:
+        network = lambda x: nnx.merge(graphdef, params)(x)
+        sizes = [size or whole for size, whole in zip(tile, image.shape, strict=True)]
+        shape = (image.shape[0], image.shape[1], image.shape[2])
+        at_once = 1 if tuple(sizes) == shape else batch
+        return tiled(network, shape, tile=(sizes[0], sizes[1], sizes[2]), overlap=overlap, batch=at_once)(image, g_map)
+
+    return jax.tree_util.Partial(denoise, params)

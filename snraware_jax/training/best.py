@@ -1,7 +1,7 @@
 """The network that a training run found best, ready to denoise."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
@@ -12,10 +12,11 @@ from snraware_jax.training.run import Run, assemble
 
 
 class Best(NamedTuple):
-    """What a run consists of, the step that validation chose, and the network with the parameters (EMA) of that step."""
+    """What a run consists of, the step that validation chose, the parameters (EMA) of that step, and the network with them."""
 
     run: Run
     step: int
+    params: Any
     denoise: Denoiser
 
 
@@ -30,4 +31,4 @@ def restore(config: ConfigDict, workdir: Path) -> Best:
     run = assemble(config, 1, jax.local_devices()[:1])
     step, params, _ = checkpoint.restore(workdir / "best", run.abstract_state.ema, together=False)
     denoise = make_denoiser(run.graphdef, params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
-    return Best(run, step, denoise)
+    return Best(run, step, params, denoise)

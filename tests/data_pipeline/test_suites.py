@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from data_pipeline import suites
 from data_pipeline.simulator import simulate
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import scans
-from tests.tiny import SCAN
+from tests.tiny import SCAN, write_records
 
 pytestmark = pytest.mark.xdist_group("suites")
 
@@ -90,3 +91,40 @@ def test_subjects_follow_from_the_seed(scan_case):
     np.testing.assert_allclose(again.noisy, scan_case.noisy, atol=1e-3)
     other = suites.make("small", 1, SCAN)
     assert not np.allclose(other.noisy, scan_case.noisy, atol=1)
+
+
+def test_a_part_of_a_scan_has_its_noise(scan_case):
+    part = scans.around(scan_case, [1, 2], (3, 24, 20))
+    assert part.noisy.shape == part.truth.shape == part.labels.shape == (3, 24, 20)
+    assert part.g_map.shape == (24, 20)
+    y, x = part.corner
+    np.testing.assert_array_equal(part.g_map, scan_case.g_map[y : y + 24, x : x + 20])
+    assert part.region(1).any()
+    first = next(t for t in range(2) if (scan_case.noisy[t, y : y + 24, x : x + 20] == part.noisy[0]).all())
+    same_frames = dataclasses.replace(scan_case, acquired=scan_case.acquired[first : first + 3], noisy=scan_case.noisy[:3])
+    key = jax.random.key(4)
+    whole = np.asarray(same_frames.noise(key))
+    np.testing.assert_allclose(part.noise(key), whole[:, y : y + 24, x : x + 20], atol=1e-5)
+    again = scans.around(part, [1, 2], (3, 10, 10))
+    np.testing.assert_array_equal(again.g_map, scan_case.g_map[again.corner[0] :, again.corner[1] :][:10, :10])
+
+
+def test_parts_that_cannot_be_taken(scan_case):
+    with pytest.raises(InputError, match="no points of labels 7"):
+        scans.around(scan_case, [7], (1, 8, 8))
+    volume = dataclasses.replace(scan_case, g_map=np.ones(scan_case.noisy.shape, np.float32))
+    with pytest.raises(InputError, match="a volume is taken as a whole"):
+        scans.around(volume, [1], (1, 8, 8))
+    whole = scans.around(scan_case, [1], (100, 100, 100))
+    np.testing.assert_array_equal(whole.noisy, scan_case.noisy)
+
+
+def test_series_like_those_of_the_training(tmp_path, monkeypatch):
+    monkeypatch.setitem(suites.SUITES, "cine_small", suites.Suite(SCAN, 2, series=True))
+    monkeypatch.setattr(suites.prepare, "simulate", lambda home, **asked: write_records(home))
+    (tmp_path / "cine_small").mkdir()
+    version = suites.build("cine_small", tmp_path, 2)
+    opened = suites.open_suite(tmp_path / "cine_small")
+    assert (opened.name, opened.version, opened.series) == ("cine_small", version, True)
+    with pytest.raises(InputError, match="has 2 series, not 1; delete it"):
+        suites.build("cine_small", tmp_path, 1)

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.xdist_group("suites")
 
 def test_a_filter_lowers_the_noise_by_what_its_taps_say(scan_case):
     before = generalisation.raw(scan_case)
-    after = generalisation.denoised(lambda y, g: g * filtered(y / g), scan_case, jax.random.key(0), replicas=32)
+    outputs = generalisation.replicated(lambda y, g: g * filtered(y / g), 32)(scan_case, jax.random.key(0))
+    after = generalisation.figures(scan_case, outputs)
     for name in generalisation.HEART:
         # noise of neighbours is nearly independent
         assert after.regions[name].noise == pytest.approx(LEFT * before.regions[name].noise, rel=0.1)
@@ -28,7 +29,8 @@ def test_a_filter_lowers_the_noise_by_what_its_taps_say(scan_case):
 
 def test_what_does_nothing_changes_nothing(scan_case):
     before = generalisation.raw(scan_case)
-    after = generalisation.denoised(lambda y, g: y, scan_case, jax.random.key(1), replicas=32)
+    outputs = generalisation.replicated(lambda y, g: y, 32)(scan_case, jax.random.key(1))
+    after = generalisation.figures(scan_case, outputs)
     for name, label in generalisation.HEART.items():
         error = 1 / np.sqrt(4 * 31 * scan_case.region(label).sum())
         assert after.regions[name].snr == pytest.approx(before.regions[name].snr, rel=4 * error)

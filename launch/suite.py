@@ -1,0 +1,141 @@
+"""A trained network on a test suite (`data_pipeline.suites`): figures of every case, of which tables and pictures are made."""
+
+import csv
+import dataclasses
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from data_pipeline import suites
+from data_pipeline.sources import digest, open_source
+from snraware_jax.errors import InputError
+from snraware_jax.evaluation import cases, generalisation, scans
+from snraware_jax.evaluation.in_distribution import Case
+from snraware_jax.evaluation.quality import quality
+from snraware_jax.formats.atomic import replacing
+from snraware_jax.inference.denoiser import Denoiser, whole
+from snraware_jax.noise import NoiseSettings
+from snraware_jax.progress import Progress
+from snraware_jax.training import best, configuration
+from snraware_jax.training.configuration import write_json
+
+INPUT_SNR = (0.05, 0.09, 0.15, 0.27, 0.48, 0.84, 1.5, 2.6, 4.6, 8.0)
+DRAWS = 1  # of the noise of every series
+OF_CURVE = 1  # series, the first
+RESULTS = "results.json"
+
+
+def evaluate(
+    config: ConfigDict, workdir: Path, home: Path, output: Path, replicas: int = 64, part: tuple[int, int, int] | None = None
+) -> None:
+    """Denoises a suite with the best parameters of WORKDIR and writes OUTPUT/results.json: figures of every case, and where from.
+
+    Args:
+      config: of the run.
+      workdir: of the run.
+      home: folder of the suite.
+      output: folder for the results; of scans also an .npz a case with `series` and `noise` (SD) of the output.
+      replicas: of every scan.
+      part: T, H, W around the heart that are looked at, of scans in slices; None is all.
+
+    Raises:
+      InputError: for a suite or a workdir that cannot be used.
+    """
+    suite = suites.open_suite(home)
+    found = best.restore(config, workdir)
+    about = {
+        "suite": suite.name,
+        "version": suite.version,
+        "command": " ".join(sys.argv),
+        "configuration": digest((workdir / "config.json").read_text()),
+        "parameters": found.run.parameters,
+        "step": found.step,
+        "versions": configuration.versions(),
+        "device": jax.devices()[0].device_kind,
+    }
+    print(f"evaluate: parameters of step {found.step}, suite {suite.name} {suite.version}", flush=True)
+    output.mkdir(parents=True, exist_ok=True)
+    if suite.series:
+        about |= _of_series(found.denoise, found.run.magnitude, home)
+        _write_csv(output / "quality.csv", about["cases"])
+    else:
+        about |= _of_scans(found, config, suite, output, replicas, part)
+    write_json(output / RESULTS, about)
+    print(f"evaluate: {len(about['cases'])} cases in {output / RESULTS}", flush=True)
+
+
+def _of_series(denoise: Denoiser, magnitude: bool, home: Path) -> dict[str, Any]:
+    """Figures of Table 2, with noise drawn as in the paper and at ten input SNRs, whatever the network was trained on."""
+    source = open_source(home, "test")
+    series = [source[number] for number in range(len(source))]
+    noise = NoiseSettings()
+    drawn: list[tuple[float | None, Case]] = [(None, case) for case in cases.cases_as_in_training(series, noise, DRAWS)]
+    drawn += cases.cases_at_input_snr(series[:OF_CURVE], INPUT_SNR, noise)
+    denoise(drawn[0][1].noisy, drawn[0][1].g_map)  # compiles
+    rows: list[dict[str, Any]] = []
+    seconds = 0.0
+    with Progress(len(drawn), "evaluate", unit="series") as progress:
+        for level, case in drawn:
+            started = time.perf_counter()
+            output = np.asarray(denoise(case.noisy, case.g_map))
+            seconds += time.perf_counter() - started
+            if not np.isfinite(output).all():
+                raise InputError(f"{case.name}: the network gives values that are not finite; train again, or take another run")
+            of = {"magnitude": quality(output, case, magnitude=True)._asdict()}
+            of |= {} if magnitude else {"complex": quality(output, case)._asdict()}
+            rows.append({"case": case.name, "input_snr": level, "sigma": case.sigma, **of})
+            progress.update(len(rows))
+    frames = sum(len(case.noisy) for _, case in drawn)
+    return {"noise": dataclasses.asdict(noise), "seconds_per_frame": seconds / frames, "cases": rows}
+
+
+def _of_scans(
+    found: best.Best,
+    config: ConfigDict,
+    suite: suites.Opened,
+    output: Path,
+    replicas: int,
+    part: tuple[int, int, int] | None,
+) -> dict[str, Any]:
+    """Figures of Table 3, of the reconstruction and of the output, and a file a case for pictures."""
+    magnitude = found.run.magnitude
+    denoise = whole(found.run.graphdef, found.params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
+    of_case = generalisation.replicated(denoise, replicas, magnitude)
+    regions = generalisation.REGIONS[suite.settings["kind"]]
+    rows: list[dict[str, Any]] = []
+    started = time.perf_counter()
+    with Progress(len(suite.files), "evaluate", unit="scans") as progress:
+        for number, path in enumerate(suite.files):
+            case = scans.read(path)
+            case = scans.around(case, list(regions.values()), part) if part else case
+            raw = generalisation.raw(case)
+            outputs = of_case(case, jax.random.key(number))
+            of_output = generalisation.figures(case, outputs, magnitude)
+            rows.append({"case": case.name, "raw": _plain(raw), "denoised": _plain(of_output)})
+            with replacing(output / f"{case.name}.npz") as temporary, temporary.open("wb") as file:
+                np.savez(file, **outputs._asdict())
+            progress.update(len(rows))
+    seconds = time.perf_counter() - started
+    return {"replicas": replicas, "part": part, "magnitude": magnitude, "seconds": seconds, "cases": rows}
+
+
+def _plain(measured: generalisation.Measured) -> dict[str, Any]:
+    return {"regions": {name: one._asdict() for name, one in measured.regions.items()}, "g_factor": dict(measured.g_factor)}
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """A line a case; figures by kind, complex_gain_db say."""
+    flat = [
+        {key: value for key, value in row.items() if not isinstance(value, dict)}
+        | {f"{kind}_{name}": value for kind in ("magnitude", "complex") for name, value in row.get(kind, {}).items()}
+        for row in rows
+    ]
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(flat[0]))
+        writer.writeheader()
+        writer.writerows(flat)

@@ -1,0 +1,98 @@
+"""A network on test suites, from the folder of its run to figures of every case."""
+
+import dataclasses
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from configs import hrnet_cnnt
+from data_pipeline import records, suites
+from launch import suite
+from snraware_jax.errors import InputError
+from snraware_jax.evaluation import scans
+from snraware_jax.training import checkpoint, configuration
+from snraware_jax.training.run import assemble
+from tests.tiny import SCAN
+
+pytestmark = pytest.mark.xdist_group("suites")
+TINY = {"channels": 4, "heads": 2, "cells": "T1", "levels": 1}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Configuration and folder of a run whose best parameters are those that it began with."""
+    workdir = tmp_path_factory.mktemp("run")
+    config = hrnet_cnnt.get_config("quick")
+    config.model.update(TINY)
+    config.data.patch = (4, 16, 16)
+    config.evaluation.update(tile=(4, 16, 16), overlap=(0, 4, 4))
+    configuration.keep(config, workdir)
+    state = assemble(config, 1).initial_state()
+    checkpoint.save(workdir / "best", 3, state.ema)
+    return config, workdir
+
+
+def index(home, series: bool, settings=SCAN) -> None:
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in home.iterdir()}
+    about = {"suite": home.name, "version": "v", "series": series, "settings": dataclasses.asdict(settings), "files": files}
+    (home / suites.INDEX).write_text(json.dumps(about))
+
+
+def test_scans(run, scan_case, tmp_path):
+    config, workdir = run
+    home, output = tmp_path / "small", tmp_path / "results"
+    home.mkdir()
+    for number in range(2):
+        scans.write(home / f"small-{number:03d}.npz", scan_case)
+    index(home, series=False)
+    suite.evaluate(config, workdir, home, output, replicas=2, part=(4, 32, 32))
+    found = json.loads((output / suite.RESULTS).read_text())
+    assert (found["suite"], found["version"], found["step"], found["replicas"]) == ("small", "v", 3, 2)
+    assert [case["case"] for case in found["cases"]] == ["small-000", "small-001"]
+    for case in found["cases"]:
+        assert set(case["raw"]["regions"]) == {"blood pool", "myocardium"}
+        assert case["raw"]["regions"]["blood pool"]["noise"] == pytest.approx(case["raw"]["g_factor"]["blood pool"])
+        assert case["denoised"]["regions"]["blood pool"]["noise"] > 0
+    with np.load(output / "small-000.npz") as arrays:
+        assert arrays["series"].shape == arrays["noise"].shape == (4, 32, 32)
+        assert arrays["series"].dtype == np.complex64
+
+
+def test_series(run, tmp_path, monkeypatch):
+    config, workdir = run
+    home, output = tmp_path / "cines", tmp_path / "results"
+    home.mkdir()
+    rng = np.random.default_rng(0)
+    image = (50 * rng.random((4, 20, 24))).astype(np.complex64)
+    maps = np.ones((7, 20, 24), np.float32)
+    records.write_shard(home / "test.h5", [records.Record(i, image, maps, 0.0, f"s{i}", "test") for i in range(3)])
+    index(home, series=True)
+    monkeypatch.setattr(suite, "INPUT_SNR", (0.5, 2.0))
+    suite.evaluate(config, workdir, home, output)
+    cases = json.loads((output / suite.RESULTS).read_text())["cases"]
+    assert [case["input_snr"] for case in cases] == [None, None, None, 0.5, 2.0]
+    assert set(cases[0]["magnitude"]) == set(cases[0]["complex"])
+    lines = (output / "quality.csv").read_text().splitlines()
+    assert len(lines) == 6
+    assert "complex_gain_db" in lines[0]
+
+
+def test_what_is_no_suite_or_no_longer_whole(run, scan_case, tmp_path):
+    config, workdir = run
+    home, output = tmp_path / "small", tmp_path / "results"
+    home.mkdir()
+    evaluate = lambda: suite.evaluate(config, workdir, home, output)
+    with pytest.raises(InputError, match=r"no index.json, so not a test suite; make one by"):
+        evaluate()
+    path = home / "small-000.npz"
+    scans.write(path, scan_case)
+    index(home, series=False)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match=r"small-000.npz: not as index.json knows it"):
+        evaluate()
+    path.unlink()
+    with pytest.raises(InputError, match=r"small-000.npz: missing"):
+        evaluate()
+    assert not output.exists()
