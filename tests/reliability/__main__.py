@@ -39,7 +39,7 @@ PLAN = {
     "wrong_use": Planned("wrong use", rows.wrong_use, 5, 5),
     "damaged": Planned("files of the newest checkpoint deleted, cut off, one bit flipped", rows.damaged, 200, 20),
     "shards": Planned("shards damaged", rows.shards, 300, 300),
-    "not_finite": Planned("gradients not finite", rows.not_finite, 3, 3),
+    "not_finite": Planned("gradients not finite", rows.not_finite, 4, 4),
     "sigterm": Planned("SIGTERM, 1 process", rows.told_to_stop, 20, 5),
     "sigterm_3": Planned("SIGTERM, 3 processes", partial(rows.told_to_stop, processes=3), 20, 2),
     "lost": Planned("one of 3 processes killed or stopped", rows.lost, 12, 4),

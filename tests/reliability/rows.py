@@ -314,9 +314,11 @@ def not_finite(bench: Bench, count: int) -> Iterator[Outcome]:
     """Gradients that are not finite: the tests of tests/reliability/test_not_finite.py."""
     command = [sys.executable, "-m", "pytest", "-n1", "-q", "tests/reliability/test_not_finite.py"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    passed = re.search(r"(\d+) passed", done.stdout)
-    whole = done.returncode == 0 and passed is not None and int(passed[1]) == 3
-    yield Outcome("one, a streak that heals, for ever", "" if whole else done.stdout[-1500:], count=3)
+    passed = re.search(r"^(\d+) passed in", done.stdout, re.MULTILINE)  # and none skipped
+    whole = done.returncode == 0 and passed is not None
+    yield Outcome(
+        "one, a streak that heals, for ever", "" if whole else done.stdout[-1500:], int(passed[1]) if passed else count
+    )
 
 
 def meshes(bench: Bench, count: int) -> Iterator[Outcome]:
