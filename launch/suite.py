@@ -15,6 +15,7 @@ from data_pipeline import suites
 from data_pipeline.sources import digest, open_source
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import cases, generalisation, scans
+from snraware_jax.evaluation.checks import checker
 from snraware_jax.evaluation.in_distribution import Case
 from snraware_jax.evaluation.quality import quality
 from snraware_jax.formats.atomic import replacing
@@ -31,7 +32,13 @@ RESULTS = "results.json"
 
 
 def evaluate(
-    config: ConfigDict, workdir: Path, home: Path, output: Path, replicas: int = 64, part: tuple[int, int, int] | None = None
+    config: ConfigDict,
+    workdir: Path,
+    home: Path,
+    output: Path,
+    replicas: int = 64,
+    part: tuple[int, int, int] | None = None,
+    checks: bool = False,
 ) -> None:
     """Denoises a suite with the best parameters of WORKDIR and writes OUTPUT/results.json: figures of every case, and where from.
 
@@ -42,12 +49,15 @@ def evaluate(
       output: folder for the results; of scans also an .npz a case with `series` and `noise` (SD) of the output.
       replicas: of every scan.
       part: T, H, W around the heart that are looked at, of scans in slices; None is all.
+      checks: of every scan also `snraware_jax.evaluation.checks`.
 
     Raises:
       InputError: for a suite or a workdir that cannot be used.
     """
     suite = suites.open_suite(home)
     found = best.restore(config, workdir)
+    if checks and (suite.series or found.run.magnitude):
+        raise InputError("checks are of scans with known noise and of networks of complex images; leave out --checks")
     about = {
         "suite": suite.name,
         "version": suite.version,
@@ -64,7 +74,7 @@ def evaluate(
         about |= _of_series(found.denoise, found.run.magnitude, home)
         _write_csv(output / "quality.csv", about["cases"])
     else:
-        about |= _of_scans(found, config, suite, output, replicas, part)
+        about |= _of_scans(found, config, suite, output, replicas, part, checks)
     write_json(output / RESULTS, about)
     print(f"evaluate: {len(about['cases'])} cases in {output / RESULTS}", flush=True)
 
@@ -101,11 +111,13 @@ def _of_scans(
     output: Path,
     replicas: int,
     part: tuple[int, int, int] | None,
+    checks: bool,
 ) -> dict[str, Any]:
     """Figures of Table 3, of the reconstruction and of the output, and a file a case for pictures."""
     magnitude = found.run.magnitude
     denoise = whole(found.run.graphdef, found.params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
     of_case = generalisation.replicated(denoise, replicas, magnitude)
+    check = checker(denoise) if checks else None
     regions = generalisation.REGIONS[suite.settings["kind"]]
     rows: list[dict[str, Any]] = []
     started = time.perf_counter()
@@ -117,6 +129,8 @@ def _of_scans(
             outputs = of_case(case, jax.random.key(number))
             of_output = generalisation.figures(case, outputs, magnitude)
             rows.append({"case": case.name, "raw": _plain(raw), "denoised": _plain(of_output)})
+            if check is not None:
+                rows[-1]["checks"] = check(case, jax.random.key(number))._asdict()
             with replacing(output / f"{case.name}.npz") as temporary, temporary.open("wb") as file:
                 np.savez(file, **outputs._asdict())
             progress.update(len(rows))

@@ -69,7 +69,7 @@ def residual_test(
 
 
 def moments(residual: Array) -> Array:
-    """SD per real component, and correlations of neighbours along T, H, W: `[T, H, W]` complex64 -> `[4]`; an axis of 1 has 0."""
+    """SD per real component, correlations of neighbours along T, H, W (0 of an axis of 1): `[T, H, W]` complex64 -> `[4]`."""
     power = jnp.mean(jnp.abs(residual) ** 2)
     correlations = [_correlation(residual, lag, power) for lag in LAGS]
     return jnp.stack([jnp.sqrt(power / 2), *correlations])
@@ -80,4 +80,4 @@ def _correlation(residual: Array, lag: tuple[int, int, int], power: Array) -> Ar
     second = residual[tuple(slice(step, None) for step in lag)]
     if not first.size:
         return jnp.zeros(())
-    return jnp.mean((jnp.conj(first) * second).real) / power
+    return jnp.where(power > 0, jnp.mean((jnp.conj(first) * second).real) / jnp.where(power > 0, power, 1), 0)

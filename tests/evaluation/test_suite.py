@@ -47,7 +47,7 @@ def test_scans(run, scan_case, tmp_path):
     for number in range(2):
         scans.write(home / f"small-{number:03d}.npz", scan_case)
     index(home, series=False)
-    suite.evaluate(config, workdir, home, output, replicas=2, part=(4, 32, 32))
+    suite.evaluate(config, workdir, home, output, replicas=2, part=(4, 32, 32), checks=True)
     found = json.loads((output / suite.RESULTS).read_text())
     assert (found["suite"], found["version"], found["step"], found["replicas"]) == ("small", "v", 3, 2)
     assert [case["case"] for case in found["cases"]] == ["small-000", "small-001"]
@@ -55,6 +55,7 @@ def test_scans(run, scan_case, tmp_path):
         assert set(case["raw"]["regions"]) == {"blood pool", "myocardium"}
         assert case["raw"]["regions"]["blood pool"]["noise"] == pytest.approx(case["raw"]["g_factor"]["blood pool"])
         assert case["denoised"]["regions"]["blood pool"]["noise"] > 0
+        assert np.isfinite([case["checks"][name] for name in ("mse", "sure", "phase_error", "noise_left")]).all()
     with np.load(output / "small-000.npz") as arrays:
         assert arrays["series"].shape == arrays["noise"].shape == (4, 32, 32)
         assert arrays["series"].dtype == np.complex64
