@@ -25,6 +25,7 @@ OUTPUT = flags.DEFINE_string("output", None, "folder for the table and the pictu
 SUITE = flags.DEFINE_string("suite", None, "folder of a test suite, instead of records")
 REPLICAS = flags.DEFINE_integer("replicas", 64, "noisy copies of every scan of a suite", lower_bound=2)
 PART = flags.DEFINE_list("part", None, "frames, rows, columns of a scan of slices, about the labelled heart: 12,80,80 [all]")
+DRAWS = flags.DEFINE_integer("draws", 1, "of the noise of every series of a suite", lower_bound=1)
 CHECKS = flags.DEFINE_bool("checks", False, "of scans also SURE, residual, lesions, phase, error of the g-map")
 
 
@@ -56,7 +57,7 @@ def main() -> None:
 
         home = Path(SUITE.value)
         output = Path(OUTPUT.value) if OUTPUT.value else workdir / home.name
-        suite.evaluate(config, workdir, home, output, REPLICAS.value, _part(), CHECKS.value)
+        suite.evaluate(config, workdir, home, output, REPLICAS.value, _part(), CHECKS.value, DRAWS.value)
         return
     data = Path(DATA.value or config.data.path or workdir / "data")
     output = Path(OUTPUT.value) if OUTPUT.value else workdir / "evaluation"
