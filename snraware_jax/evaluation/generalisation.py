@@ -1,7 +1,7 @@
 """SNR and CNR of regions before and after denoising, by pseudo-replicas, and how sure the differences are: the paper's Table 3."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +54,7 @@ class Row(NamedTuple):
       name: "SNR blood pool", "SNR myocardium", "CNR", say.
       values: by method, a figure a case.
       g_factors: a mean g-factor a case; empty for the CNR.
-      against: the first method compared with each other one, with corrected p-values of the t-tests.
+      against: the first method compared with each other one, with corrected p-values.
     """
 
     name: str
@@ -130,34 +130,74 @@ def rows(measured: Mapping[str, Sequence[Measured]]) -> list[Row]:
         contrast = lambda one: contrast_to_noise(one.regions[names[0]], one.regions[names[1]])
         found["CNR"] = {method: [contrast(one) for one in of] for method, of in measured.items()}
     compared = {(name, other): paired(values[first], values[other]) for name, values in found.items() for other in others}
-    corrected = dict(zip(compared, holm([pair.t_test for pair in compared.values()]), strict=True))
+    t_tests, wilcoxon = (holm([getattr(pair, test) for pair in compared.values()]) for test in ("t_test", "wilcoxon"))
+    tests = zip(compared.items(), t_tests, wilcoxon, strict=True)
+    corrected = {key: pair._replace(t_test=by_t, wilcoxon=by_ranks) for (key, pair), by_t, by_ranks in tests}
     g_factors = {f"SNR {name}": [one.g_factor[name] for one in cases] for name in names}
     return [
         Row(
             name,
             values,
             g_factors.get(name, []),
-            {other: compared[name, other]._replace(t_test=corrected[name, other]) for other in others},
+            {other: corrected[name, other] for other in others},
         )
         for name, values in found.items()
     ]
 
 
 def table(found: Sequence[Row]) -> str:
-    """The rows in the paper's layout as Markdown: mean and SD over cases, p-values of the first method against each other one."""
+    """The rows in the paper's layout as Markdown: mean and SD over cases, the first method against each other one.
+
+    Of these the ratio of means, the mean of ratios, and p-values of the paired t-test and of Wilcoxon's test.
+    """
     methods = list(found[0].values)
-    lines = [f"| measurement | g-factor | {' | '.join(methods)} | {methods[0]} against |", "|---" * (len(methods) + 3) + "|"]
+    against = f"{methods[0]} against: ratio of means, mean of ratios; p (t), p (Wilcoxon)"
+    lines = [f"| measurement | g-factor | {' | '.join(methods)} | {against} |", "|---" * (len(methods) + 3) + "|"]
     for row in found:
         values = [_mean_and_sd(row.values[method]) for method in methods]
-        tests = "; ".join(
-            f"{other}: {'-' if pair.t_test is None else f'{pair.t_test:.1e}'}"
-            + ("" if pair.ratio_of_means is None else f", {pair.ratio_of_means:.2f} x")
-            for other, pair in row.against.items()
-        )
+        tests = "<br>".join(f"{other}: {_compared(pair)}" for other, pair in row.against.items())
         lines.append(
             f"| {row.name} | {_mean_and_sd(row.g_factors) if row.g_factors else ''} | {' | '.join(values)} | {tests} |"
         )
     return "\n".join(lines)
+
+
+def _compared(pair: Paired) -> str:
+    ratios = ", ".join("-" if ratio is None else f"{ratio:.2f}" for ratio in (pair.ratio_of_means, pair.mean_of_ratios))
+    p_values = ", ".join("-" if p is None else f"{p:.1e}" for p in (pair.t_test, pair.wilcoxon))
+    return f"{ratios}; {p_values}"
+
+
+def csv_rows(title: str, found: Sequence[Row]) -> list[dict[str, Any]]:
+    """A line for every measurement and method; comparisons are those of the first method with it."""
+    lines = []
+    for row in found:
+        for method, values in row.values.items():
+            pair = row.against.get(method)
+            lines.append(
+                {"test": title, "measurement": row.name, "method": method, "mean": float(np.mean(values)), "cases": len(values)}
+                | {"sd": float(np.std(values, ddof=1)) if len(values) > 1 else None}
+                | {"g_factor": float(np.mean(row.g_factors)) if row.g_factors else None}
+                | (pair._replace(cases=len(values))._asdict() if pair else dict.fromkeys(Paired._fields[1:]))
+            )
+    return lines
+
+
+def latex(titled: Mapping[str, Sequence[Row]]) -> str:
+    r"""The paper's layout of Table 3: a line a measurement, the p-values in lines of their own; needs booktabs."""
+    methods = list(next(iter(titled.values()))[0].values)
+    lines = [r"\begin{tabular}{ll" + "c" * (len(methods) + 1) + "}", r"\toprule"]
+    lines += [rf"test & measurement & g-factor & {' & '.join(methods)} \\", r"\midrule"]
+    math = lambda text: text.replace(" ± ", r" $\pm$ ")
+    for title, found in titled.items():
+        for row in found:
+            values = [math(_mean_and_sd(row.values[method])) for method in methods]
+            g_factor = math(_mean_and_sd(row.g_factors)) if row.g_factors else ""
+            lines.append(rf"{title} & {row.name} & {g_factor} & {' & '.join(values)} \\")
+            tested = [row.against.get(method) for method in methods]
+            p_values = ["" if pair is None or pair.t_test is None else f"p = {pair.t_test:.1e}" for pair in tested]
+            lines.append(rf" & against {methods[0]} & & {' & '.join(p_values)} \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
 def fidelities(of_methods: Mapping[str, Sequence[Measured]]) -> str:

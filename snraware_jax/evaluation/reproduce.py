@@ -43,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, OSError) as error:
         print(f"reproduce: {describe(error)}", file=sys.stderr)
         return 2
+    except subprocess.CalledProcessError as error:
+        print(f"reproduce: {' '.join(map(str, error.cmd[1:]))} failed with exit code {error.returncode}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("reproduce: interrupted; the same command goes on", file=sys.stderr)
         return INTERRUPTED
@@ -150,10 +153,7 @@ def _write_table2(output: Path, options: argparse.Namespace) -> None:
     with replacing(output / "table2.tex") as temporary:
         temporary.write_text(paper_tables.latex_table2(results))
     rows = paper_tables.csv_table2(results)
-    with replacing(output / "table2.csv") as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, sorted({name for row in rows for name in row}, key=list(rows[0]).index))
-        writer.writeheader()
-        writer.writerows(rows)
+    _write_csv(output / "table2.csv", rows)
 
 
 def _runs(results: paper_tables.Results) -> str:
@@ -173,24 +173,35 @@ def table3(options: argparse.Namespace) -> int:
     from snraware_jax.evaluation import generalisation
 
     output = _output(options)
-    blocks = []
+    blocks, titled, lines = [], {}, []
     trained = {mode: _train(output, options.model, mode, options) for mode in options.modes or list(paper_tables.MODES)}
     for title, names in HEARTS.items():
         results: dict[str, list[dict[str, Any]]] = {mode: [] for mode in trained}
         for suite in [_suite(output, name) for name in names]:
             for mode, (workdir, _) in trained.items():
                 results[mode].append(_scans(workdir, suite, options.preset))
-        found = generalisation.rows(_measured(results))
-        blocks.append(
-            f"### {title}, {options.model}\n{generalisation.table(found)}\n\n{generalisation.fidelities(_measured(results))}"
-        )
+        measured = _measured(results)
+        titled[title] = found = generalisation.rows(measured)
+        blocks.append(f"### {title}, {options.model}\n{generalisation.table(found)}\n\n{generalisation.fidelities(measured)}")
+        made_by = {
+            paper_tables.MODES[mode]: {
+                "training": trained[mode][1],
+                "configuration": of[0]["configuration"],
+                "suites": " ".join(f"{one['suite']} {one['version']}" for one in of),
+            }
+            for mode, of in results.items()
+        }
+        lines += [row | made_by.get(row["method"], {}) for row in generalisation.csv_rows(title, found)]
         print(blocks[-1], flush=True)
         _write_json(output / f"table3-{names[0]}.json", results)
     commands = "\n".join(f"- {mode}: `{command}`" for mode, (_, command) in trained.items())
     how = f"Simulated scans; {' '.join(SCANS[options.preset])} of launch/evaluate.py --suite; versions and commands in table3-*.json."
     with replacing(output / "table3.md") as temporary:
         temporary.write_text("\n\n".join([*blocks, how, commands]) + "\n")
-    print(f"reproduce: {output / 'table3.md'}", flush=True)
+    with replacing(output / "table3.tex") as temporary:
+        temporary.write_text(generalisation.latex(titled))
+    _write_csv(output / "table3.csv", lines)
+    print(f"reproduce: {output / 'table3.md'}, and .csv, .tex", flush=True)
     return 0
 
 
@@ -295,6 +306,13 @@ def _read(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
     except ValueError as error:
         raise InputError(f"{path}: damaged ({error}); delete it, and it is made again") from error
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -60,4 +60,14 @@ def test_the_rows_and_the_table():
     text = generalisation.table(found)
     assert "| SNR blood pool | 1.5 ± 0 | " in text
     assert "raw: " in text
+    p_value = f"{blood.against['raw'].wilcoxon:.1e}"
+    assert f", {p_value} |" in text
+    lines = generalisation.csv_rows("cine", found)
+    assert len(lines) == 6
+    assert (lines[0]["method"], lines[0]["t_test"]) == ("proposed", None)
+    assert lines[1]["mean"] == pytest.approx(10.75)
+    assert lines[1]["ratio_of_means"] == blood.against["raw"].ratio_of_means
+    latex = generalisation.latex({"cine": found})
+    assert r"cine & SNR blood pool & 1.5 $\pm$ 0 & " in latex
+    assert f"p = {blood.against['raw'].t_test:.1e}" in latex
     assert len({line.count("|") for line in text.splitlines()}) == 1
