@@ -23,6 +23,7 @@ PEAK_SNR = flags.DEFINE_list("peak_snr", None, "noise levels, --peak_snr=4,8,16,
 NLM = flags.DEFINE_bool("nlm", False, "also non-local means, some seconds a series")
 OUTPUT = flags.DEFINE_string("output", None, "folder for the table and the pictures [WORKDIR/evaluation, WORKDIR/SUITE]")
 SUITE = flags.DEFINE_string("suite", None, "folder of a test suite, instead of records")
+CASES = flags.DEFINE_integer("cases", None, "how many subjects of a suite, the first [all]", lower_bound=1)
 REPLICAS = flags.DEFINE_integer("replicas", 64, "noisy copies of every scan of a suite", lower_bound=2)
 PART = flags.DEFINE_list("part", None, "frames, rows, columns of a scan of slices, about the labelled heart: 12,80,80 [all]")
 DRAWS = flags.DEFINE_integer("draws", 1, "of the noise of every series of a suite", lower_bound=1)
@@ -57,7 +58,8 @@ def main() -> None:
 
         home = Path(SUITE.value)
         output = Path(OUTPUT.value) if OUTPUT.value else workdir / home.name
-        suite.evaluate(config, workdir, home, output, REPLICAS.value, _part(), CHECKS.value, DRAWS.value)
+        options = suite.Options(CASES.value, DRAWS.value, REPLICAS.value, _part(), CHECKS.value)
+        suite.evaluate(config, workdir, home, output, options)
         return
     data = Path(DATA.value or config.data.path or workdir / "data")
     output = Path(OUTPUT.value) if OUTPUT.value else workdir / "evaluation"

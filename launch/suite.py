@@ -5,7 +5,7 @@ import dataclasses
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -30,16 +30,25 @@ OF_CURVE = 1  # series, the first
 RESULTS = "results.json"
 
 
-def evaluate(
-    config: ConfigDict,
-    workdir: Path,
-    home: Path,
-    output: Path,
-    replicas: int = 64,
-    part: tuple[int, int, int] | None = None,
-    checks: bool = False,
-    draws: int = 1,
-) -> None:
+class Options(NamedTuple):
+    """How a suite is looked at.
+
+    Attributes:
+      cases: how many of its subjects, the first; None is all.
+      draws: of the noise of every series.
+      replicas: of every scan.
+      part: T, H, W around the heart that are looked at, of scans in slices; None is all.
+      checks: of every scan also `snraware_jax.evaluation.checks`.
+    """
+
+    cases: int | None = None
+    draws: int = 1
+    replicas: int = 64
+    part: tuple[int, int, int] | None = None
+    checks: bool = False
+
+
+def evaluate(config: ConfigDict, workdir: Path, home: Path, output: Path, options: Options = Options()) -> None:  # noqa: B008
     """Denoises a suite with the best parameters of WORKDIR and writes OUTPUT/results.json: figures of every case, and where from.
 
     Args:
@@ -47,17 +56,14 @@ def evaluate(
       workdir: of the run.
       home: folder of the suite.
       output: folder for the results; of scans also an .npz a case with `series` and `noise` (SD) of the output.
-      replicas: of every scan.
-      part: T, H, W around the heart that are looked at, of scans in slices; None is all.
-      checks: of every scan also `snraware_jax.evaluation.checks`.
-      draws: of the noise of every series.
+      options: how it is looked at.
 
     Raises:
       InputError: for a suite or a workdir that cannot be used.
     """
     suite = suites.open_suite(home)
     found = best.restore(config, workdir)
-    if checks and (suite.series or found.run.magnitude):
+    if options.checks and (suite.series or found.run.magnitude):
         raise InputError("checks are of scans with known noise and of networks of complex images; leave out --checks")
     about = {
         "suite": suite.name,
@@ -72,21 +78,21 @@ def evaluate(
     print(f"evaluate: parameters of step {found.step}, suite {suite.name} {suite.version}", flush=True)
     output.mkdir(parents=True, exist_ok=True)
     if suite.series:
-        about |= _of_series(found.denoise, found.run.magnitude, home, draws)
+        about |= _of_series(found.denoise, found.run.magnitude, home, options)
         _write_csv(output / "quality.csv", about["cases"])
     else:
-        about |= _of_scans(found, config, suite, output, replicas, part, checks)
+        about |= _of_scans(found, config, suite, output, options)
     write_json(output / RESULTS, about)
     print(f"evaluate: {len(about['cases'])} cases in {output / RESULTS}", flush=True)
 
 
-def _of_series(denoise: Denoiser, magnitude: bool, home: Path, draws: int) -> dict[str, Any]:
+def _of_series(denoise: Denoiser, magnitude: bool, home: Path, options: Options) -> dict[str, Any]:
     """Figures of Table 2, with noise drawn as in the paper and at ten input SNRs, whatever the network was trained on."""
     began, seconds = time.perf_counter(), 0.0
     source = open_source(home, "test")
-    series = [source[number] for number in range(len(source))]
+    series = [source[number] for number in range(min(len(source), options.cases or len(source)))]
     noise = NoiseSettings()
-    drawn: list[tuple[float | None, Case]] = [(None, case) for case in cases.cases_as_in_training(series, noise, draws)]
+    drawn: list[tuple[float | None, Case]] = [(None, case) for case in cases.cases_as_in_training(series, noise, options.draws)]
     drawn += cases.cases_at_input_snr(series[:OF_CURVE], INPUT_SNR, noise)
     compiling = time.perf_counter()
     denoise(drawn[0][1].noisy, drawn[0][1].g_map)
@@ -108,27 +114,20 @@ def _of_series(denoise: Denoiser, magnitude: bool, home: Path, draws: int) -> di
     return {"noise": dataclasses.asdict(noise), "seconds": of_all, "seconds_per_frame": per_frame, "cases": rows}
 
 
-def _of_scans(
-    found: best.Best,
-    config: ConfigDict,
-    suite: suites.Opened,
-    output: Path,
-    replicas: int,
-    part: tuple[int, int, int] | None,
-    checks: bool,
-) -> dict[str, Any]:
+def _of_scans(found: best.Best, config: ConfigDict, suite: suites.Opened, output: Path, options: Options) -> dict[str, Any]:
     """Figures of Table 3, of the reconstruction and of the output, and a file a case for pictures."""
     magnitude = found.run.magnitude
     denoise = whole(found.run.graphdef, found.params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
-    of_case = generalisation.replicated(denoise, replicas, magnitude)
-    check = checker(denoise) if checks else None
+    of_case = generalisation.replicated(denoise, options.replicas, magnitude)
+    check = checker(denoise) if options.checks else None
+    files = suite.files[: options.cases]
     regions = generalisation.REGIONS[suite.settings["kind"]]
     rows: list[dict[str, Any]] = []
     started = time.perf_counter()
-    with Progress(len(suite.files), "evaluate", unit="scans") as progress:
-        for number, path in enumerate(suite.files):
+    with Progress(len(files), "evaluate", unit="scans") as progress:
+        for number, path in enumerate(files):
             case = scans.read(path)
-            case = scans.around(case, list(regions.values()), part) if part else case
+            case = scans.around(case, list(regions.values()), options.part) if options.part else case
             raw = generalisation.raw(case)
             outputs = of_case(case, jax.random.key(number))
             of_output = generalisation.figures(case, outputs, magnitude)
@@ -139,7 +138,7 @@ def _of_scans(
                 np.savez(file, **outputs._asdict())
             progress.update(len(rows))
     seconds = time.perf_counter() - started
-    return {"replicas": replicas, "part": part, "magnitude": magnitude, "seconds": seconds, "cases": rows}
+    return {"options": options._asdict(), "magnitude": magnitude, "seconds": seconds, "cases": rows}
 
 
 def _plain(measured: generalisation.Measured) -> dict[str, Any]:

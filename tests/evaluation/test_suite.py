@@ -47,9 +47,9 @@ def test_scans(run, scan_case, tmp_path):
     for number in range(2):
         scans.write(home / f"small-{number:03d}.npz", scan_case)
     index(home, series=False)
-    suite.evaluate(config, workdir, home, output, replicas=2, part=(4, 32, 32), checks=True)
+    suite.evaluate(config, workdir, home, output, suite.Options(replicas=2, part=(4, 32, 32), checks=True))
     found = json.loads((output / suite.RESULTS).read_text())
-    assert (found["suite"], found["version"], found["step"], found["replicas"]) == ("small", "v", 3, 2)
+    assert (found["suite"], found["version"], found["step"], found["options"]["replicas"]) == ("small", "v", 3, 2)
     assert [case["case"] for case in found["cases"]] == ["small-000", "small-001"]
     for case in found["cases"]:
         assert set(case["raw"]["regions"]) == {"blood pool", "myocardium"}
