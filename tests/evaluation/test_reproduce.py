@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from configs import table2
-from snraware_jax.evaluation import reproduce
-from tests.evaluation.test_paper_tables import run as results_of
+from snraware_jax.evaluation.reproduce import __main__ as reproduce
+from snraware_jax.evaluation.reproduce import runs
+from tests.evaluation.test_table2 import run as results_of
 
 
 @pytest.fixture
@@ -33,8 +34,8 @@ def started(monkeypatch, tmp_path):
             found = results_of(50.0) if "cine_small" in flags["suite"] else results_of_scans(flags["workdir"])
             (home / "results.json").write_text(json.dumps(found))
 
-    monkeypatch.setattr(reproduce, "_run", run)
-    monkeypatch.setattr(reproduce, "_records", lambda output, config: output / "data")
+    monkeypatch.setattr(runs, "_run", run)
+    monkeypatch.setattr(runs, "_records", lambda output, config: output / "data")
     return commands
 
 

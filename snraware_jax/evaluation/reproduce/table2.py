@@ -1,6 +1,6 @@
-"""Tables 2 and 3 from results of `launch/evaluate.py --suite`: Markdown, CSV, LaTeX, and whether the paper's findings come out.
+"""Table 2 from results of `launch/evaluate.py --suite`: Markdown, CSV, LaTeX, and whether the paper's findings come out.
 
-Figures of Table 2 are of magnitudes, which networks of all modes have. PSNR is that of images times sigma, MAX = 2048, by its figures
+Figures are of magnitudes, which networks of all modes have. PSNR is that of images times sigma, MAX = 2048, by its figures
 the paper's convention; the gain over the noisy input has no scale.
 """
 
@@ -43,7 +43,7 @@ def values(of: Mapping[str, Any], figure: str, input_snr: float | None = None) -
     return np.array([case["magnitude"][figure] for case in of["cases"] if case["input_snr"] == input_snr])
 
 
-def markdown_table2(results: Results) -> str:
+def markdown(results: Results) -> str:
     """Mean and SD over the test series, a table a backbone, the best of a column in bold."""
     blocks = []
     for prefix, backbone in BACKBONES.items():
@@ -62,7 +62,7 @@ def markdown_table2(results: Results) -> str:
     return "\n\n".join(blocks)
 
 
-def latex_table2(results: Results) -> str:
+def latex(results: Results) -> str:
     r"""The paper's layout: a row a model, SSIM and PSNR of the four modes; needs booktabs."""
     heads = " & ".join(name for _ in range(2) for name in MODES.values())
     lines = [r"\begin{tabular}{lr" + "c" * 8 + "}", r"\toprule"]
@@ -76,7 +76,7 @@ def latex_table2(results: Results) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def csv_table2(results: Results) -> list[dict[str, Any]]:
+def csv_rows(results: Results) -> list[dict[str, Any]]:
     """A line a run: figures with their SD, and what they were made by."""
     return [
         {"model": model, "mode": mode, "parameters": of["parameters"], "seconds_per_frame": of["seconds_per_frame"]}
@@ -87,7 +87,7 @@ def csv_table2(results: Results) -> list[dict[str, Any]]:
     ]
 
 
-def curve_table(results: Results) -> str:
+def curve(results: Results) -> str:
     """Gain of the proposed mode at every input SNR, mean over series: a Markdown row a model."""
     proposed = {model: of for (model, mode), of in results.items() if mode == "proposed"}
     if not proposed:

@@ -1,0 +1,102 @@
+"""Counterparts of the paper's figures 1 and 3 to 6: which runs and scans they need."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from data_pipeline.sources import open_source
+from snraware_jax.evaluation import scans
+from snraware_jax.evaluation.pictures import save
+from snraware_jax.evaluation.reproduce import runs
+from snraware_jax.evaluation.reproduce.runs import Asked
+from snraware_jax.evaluation.reproduce.table2 import MODES
+from snraware_jax.evaluation.reproduce.tables import CINES
+from snraware_jax.noise import NoiseSettings
+
+if TYPE_CHECKING:
+    from snraware_jax.evaluation.paper_figures import Output
+    from snraware_jax.evaluation.scans import ScanCase
+
+OF_PHANTOM = ("hrnet_cnnt", "unet_conv3d")  # networks of the paper's figure 3
+REPLICAS = {"small": 4, "paper": 64}
+
+Made = "tuple[Figure, dict[str, Any]]"
+
+
+def figures(asked: Asked) -> int:
+    """Draws every figure into OUTPUT/figures, with the numbers on it beside it."""
+    of: dict[int, Callable[[Asked], Made]] = {1: figure_1, 3: figure_3, 4: figure_4, 5: figure_5, 6: figure_6}
+    for number, make in of.items():
+        figure, numbers = make(asked)
+        path = asked.output / "figures" / f"figure_{number}.png"
+        save(figure, path)
+        runs.write_json(path.with_suffix(".json"), numbers)
+        print(f"reproduce: {path}", flush=True)
+    return 0
+
+
+def figure_1(asked: Asked) -> Made:
+    from snraware_jax.evaluation import paper_figures
+
+    record = open_source(runs.suite(asked.output, CINES[asked.preset]), "test")[0]
+    settings, key = NoiseSettings(), jax.random.key(0)
+    return paper_figures.figure_1(record.image, record.gmaps, settings, key, native_noise=record.native_noise)
+
+
+def figure_3(asked: Asked) -> Made:
+    from snraware_jax.evaluation import paper_figures
+
+    names = ("phantom_r2", "phantom_r4")
+    of_network = {}
+    for model in OF_PHANTOM:
+        both = [_outputs(asked, model, name, asked.modes) for name in names]
+        of_network[model] = {method: (both[0][method], both[1][method]) for method in both[0]}
+    r2, r4 = (_case(asked, name) for name in names)
+    return paper_figures.figure_3(r2, r4, of_network)
+
+
+def figure_4(asked: Asked) -> Made:
+    from snraware_jax.evaluation import paper_figures
+
+    return paper_figures.figure_4(_case(asked, "realtime_cine"), _outputs(asked, asked.model, "realtime_cine", asked.modes))
+
+
+def figure_5(asked: Asked) -> Made:
+    from snraware_jax.evaluation import paper_figures
+
+    return paper_figures.figure_5(_case(asked, "perfusion_rest"), _outputs(asked, asked.model, "perfusion_rest", asked.modes))
+
+
+def figure_6(asked: Asked) -> Made:
+    from snraware_jax.evaluation import paper_figures
+
+    cases = [_case(asked, name) for name in ("mprage", "spine")]
+    outputs = [_outputs(asked, asked.model, name, ["proposed"])[MODES["proposed"]] for name in ("mprage", "spine")]
+    return paper_figures.figure_6(cases[0], cases[1], outputs[0], outputs[1])
+
+
+def _case(asked: Asked, name: str) -> "ScanCase":
+    """The first scan of a suite."""
+    return scans.read(runs.suite(asked.output, name) / f"{name}-000.npz")
+
+
+def _outputs(asked: Asked, model: str, name: str, modes: Any) -> "dict[str, Output]":
+    """What a network, trained in some modes, makes of the first scan of a suite: by mode, as the tables call it."""
+
+    suite, found = runs.suite(asked.output, name), {}
+    for mode in modes:
+        workdir, _ = runs.train(asked, model, mode)
+        output = asked.output / "figures" / f"{model}-{mode}" / name
+        runs.evaluated(workdir, suite, output, ["--cases=1", f"--replicas={REPLICAS[asked.preset]}"])
+        found[MODES[mode]] = _read(output / f"{name}-000.npz")
+    return found
+
+
+def _read(path: Path) -> "Output":
+    from snraware_jax.evaluation.paper_figures import Output
+
+    with np.load(path) as arrays:
+        return Output(arrays["series"], arrays["noise"])
