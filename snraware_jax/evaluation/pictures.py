@@ -12,6 +12,7 @@ from snraware_jax.metrics import gain_db, mse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure
 
 WIDTH = 12.0  # inches
@@ -36,16 +37,16 @@ def comparison(path: str | Path, case: Case, outputs: Mapping[str, np.ndarray]) 
     columns = {"clean": case.clean, "noisy": case.noisy, **outputs}
     frames, height, width = case.clean.shape
     middle = frames // 2
-    line = _liveliest_line(case.clean)
+    line = liveliest_line(case.clean)
     top = float(np.percentile(np.abs(case.clean), 99.7))
     errors = {name: np.abs(image[middle] - case.clean[middle]) for name, image in columns.items() if name != "clean"}
     factor = _magnification(top, [error for name, error in errors.items() if name != "noisy"] or list(errors.values()))
 
-    cell = (WIDTH - 0.15) / len(columns)
+    cell = cell_width(len(columns))
     words_size = 10 if cell > 2 else 8.5 if cell > 1.5 else 7
-    picture = (cell - 2 * _Sheet.GAP) * height / width
+    picture = picture_height(len(columns), height / width)
     profiles = [min(picture, max(0.4 * picture, 0.3 * cell))] if frames > 1 else []
-    sheet = _Sheet(rows=[picture, picture, *profiles], columns=len(columns), cell=cell, head=0.66, gaps=[0.08, 0.34, 0.1])
+    sheet = Sheet(rows=[picture, picture, *profiles], columns=len(columns), head=0.66, gaps=[0.08, 0.34, 0.1])
     legend = f"magnitude on one grey scale; below, complex error x {factor:g}" + (
         "; dashed line over time (downwards)" if frames > 1 else ""
     )
@@ -70,9 +71,7 @@ def comparison(path: str | Path, case: Case, outputs: Mapping[str, np.ndarray]) 
             axes.set_aspect("auto")
 
     axes = sheet.axes(1, 0)
-    bar = sheet.figure.colorbar(_show(axes, case.g_map, G_MAP, None), cax=axes.inset_axes((0.04, 0.06, 0.035, 0.4)))
-    bar.ax.tick_params(labelsize=8, colors="white", length=2)
-    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    inner_bar(axes, _show(axes, case.g_map, G_MAP, None))
     axes.set_xlabel(f"g-map, median {np.median(case.g_map):.2f}", fontsize=words_size, color=INK, labelpad=4)
     sheet.save(path)
 
@@ -94,9 +93,7 @@ def training_samples(path: str | Path, noisy: np.ndarray, output: np.ndarray, ta
     g_maps = g if g.ndim == 3 else g[:, middle]
     gains = np.asarray(gain_db(noisy, output, target))
 
-    cell = (WIDTH - 0.15) / 5
-    picture = (cell - 2 * _Sheet.GAP) * height / width
-    sheet = _Sheet(rows=[picture] * samples, columns=5, cell=cell, head=0.32, gaps=[0.32] * samples)
+    sheet = Sheet(rows=[picture_height(5, height / width)] * samples, columns=5, head=0.32, gaps=[0.32] * samples)
     for row in range(samples):
         top = float(np.percentile(np.abs(target[row]), 99.7)) or 1.0
         error = np.abs(output[row, middle] - target[row, middle])
@@ -153,15 +150,12 @@ def curves(path: str | Path, metrics: Sequence[Mapping[str, Any]]) -> None:
         if title == "learning rate":
             axes.yaxis.set_major_formatter("{x:.1e}")
         axes.set_xlabel("step", fontsize=9, color=QUIET)
-        axes.tick_params(labelsize=9, colors=QUIET, length=3)
-        axes.grid(color="#e6e9ec", linewidth=0.8)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color("#c9ced4")
+        _plain_axes(axes)
         axes.margins(x=0.02)
         if len(names) > 1:
             axes.legend(fontsize=9, frameon=False, labelcolor=INK, loc="lower right")
     figure.subplots_adjust(left=0.05, right=0.985, top=0.86, bottom=0.16, wspace=0.25)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _curve(axes: "Axes", name: str, points: np.ndarray) -> None:
@@ -183,15 +177,17 @@ def _curve(axes: "Axes", name: str, points: np.ndarray) -> None:
         axes.plot(step, mean, "o-" if len(step) == 1 else "-", color=ACCENT, linewidth=1.6, label="training")
 
 
-class _Sheet:
-    """A grid of equal-width cells with rows of given heights, in inches, so that pixels stay square whatever the image size."""
+class Sheet:
+    """Rows of cells of given heights, in inches, so that pixels stay square whatever the image size; those of a row are as wide."""
 
     GAP = 0.04  # on either side of a cell
 
-    def __init__(self, *, rows: Sequence[float], columns: int, cell: float, head: float, gaps: Sequence[float]):
+    def __init__(
+        self, *, rows: Sequence[float], columns: int | Sequence[int], head: float, gaps: Sequence[float], dpi: int = DPI
+    ):
         self.height = head + sum(rows) + sum(gaps[: len(rows)])
-        self.figure = _figure(WIDTH, self.height)
-        self.cell, self.rows, self.columns = cell, rows, columns
+        self.figure = _figure(WIDTH, self.height, dpi)
+        self.rows, self.columns = rows, [columns] * len(rows) if isinstance(columns, int) else columns
         below = np.cumsum([r + g for r, g in zip(rows, gaps, strict=False)])
         self._tops = [self.height - head - (end - r - g) for end, r, g in zip(below, rows, gaps, strict=False)]
         self._axes: dict[tuple[int, int], Axes] = {}
@@ -201,32 +197,78 @@ class _Sheet:
         self.figure.text(0.012, y, bold, fontsize=12, fontweight="bold", color=INK, ha="left", va="center")
         self.figure.text(0.988, y, quiet, fontsize=10, color=QUIET, ha="right", va="center")
 
+    def heading(self, row: int, words: str, above: float) -> None:
+        """Words at the left, so many inches above a row."""
+        y = (self._tops[row] + above) / self.height
+        self.figure.text(0.012, y, words, fontsize=11, fontweight="bold", color=INK, ha="left", va="center")
+
     def axes(self, row: int, column: int) -> "Axes":
+        """Those of a cell, for an image."""
         if (row, column) not in self._axes:
-            left = (WIDTH - self.cell * self.columns) / 2 + column * self.cell
-            corner = (left + self.GAP) / WIDTH, (self._tops[row] - self.rows[row]) / self.height
-            axes = self.figure.add_axes((*corner, (self.cell - 2 * self.GAP) / WIDTH, self.rows[row] / self.height))
+            axes = self.figure.add_axes(self._place(row, column, (self.GAP, 0, self.GAP, 0)))
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
             self._axes[row, column] = axes
         return self._axes[row, column]
 
+    def chart(self, row: int, column: int) -> "Axes":
+        """Those of a cell with room for ticks and words, for curves and bars."""
+        axes = self.figure.add_axes(self._place(row, column, (0.55, 0.45, 0.15, 0.25)))
+        _plain_axes(axes)
+        return axes
+
+    def _place(self, row: int, column: int, margins: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        """Left, bottom, width, height of a cell less margins at its left, bottom, right, top, as shares of the figure."""
+        left, bottom, right, top = margins
+        cell = cell_width(self.columns[row])
+        x = (WIDTH - cell * self.columns[row]) / 2 + column * cell + left
+        y = self._tops[row] - self.rows[row] + bottom
+        width, height = cell - left - right, self.rows[row] - bottom - top
+        return x / WIDTH, y / self.height, width / WIDTH, height / self.height
+
     def save(self, path: str | Path) -> None:
-        _save(self.figure, path)
+        save(self.figure, path)
 
 
-def _figure(width: float, height: float) -> "Figure":
+def cell_width(columns: int) -> float:
+    """Inches, of the cells of a row."""
+    return (WIDTH - 0.15) / columns
+
+
+def picture_height(columns: int, aspect: float) -> float:
+    """Inches, of images that fill the cells of a row; `aspect` is their height over their width."""
+    return (cell_width(columns) - 2 * Sheet.GAP) * aspect
+
+
+def _figure(width: float, height: float, dpi: int = DPI) -> "Figure":
     # not pyplot: its figures live in a global list until they are closed
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    return Figure(figsize=(width, height), dpi=dpi, facecolor="white")
 
 
-def _save(figure: "Figure", path: str | Path) -> None:
+def save(figure: "Figure", path: str | Path) -> None:
+    """Writes a figure as PNG at its own resolution; the folder is made if need be."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI)
+        figure.savefig(temporary, format="png", dpi=figure.dpi)
+
+
+def _plain_axes(axes: "Axes") -> None:
+    """The look of curves: a faint grid, no frame at the top and the right."""
+    axes.tick_params(labelsize=9, colors=QUIET, length=3)
+    axes.grid(color="#e6e9ec", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#c9ced4")
+
+
+def inner_bar(axes: "Axes", shown: Any) -> "Colorbar":
+    """The colour scale of an image, inside it at the lower left."""
+    bar = axes.figure.colorbar(shown, cax=axes.inset_axes((0.04, 0.06, 0.035, 0.4)))
+    bar.ax.tick_params(labelsize=8, colors="white", length=2)
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    return bar
 
 
 def _grey(axes: "Axes", magnitude: np.ndarray, top: float) -> None:
@@ -243,7 +285,7 @@ def _magnification(top: float, errors: Sequence[np.ndarray]) -> float:
     return max((k for k in (1, 2, 5, 10, 20, 50) if k * largest <= top), default=1)
 
 
-def _liveliest_line(clean: np.ndarray) -> int:
+def liveliest_line(clean: np.ndarray) -> int:
     """The row that crosses most of the moving pixels; the middle one where nothing moves."""
     moving = moving_pixels(clean)
     return clean.shape[1] // 2 if moving is None else int(np.argmax(moving.sum(axis=1)))
