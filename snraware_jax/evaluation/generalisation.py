@@ -16,6 +16,7 @@ from snraware_jax.evaluation.scans import Scan, ScanCase, noise_of
 from snraware_jax.evaluation.statistics import Paired, holm, paired
 
 Denoise = Callable[[Array, Array], Array]  # of JAX: series [T, H, W], g-map [H, W] -> series
+RAW = "raw"  # what tables and figures call the reconstruction
 HEART = {"blood pool": 1, "myocardium": 2}
 # regions by what is scanned, and their labels in the simulator; the contrast is that of the first two
 REGIONS = {

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from configs import table2
+from snraware_jax.evaluation import paper_figures
 from snraware_jax.evaluation.reproduce import __main__ as reproduce
-from snraware_jax.evaluation.reproduce import runs
+from snraware_jax.evaluation.reproduce import figures, runs
+from snraware_jax.evaluation.reproduce.table2 import MODES
+from tests.evaluation.linear import SERIES
 from tests.evaluation.test_table2 import run as results_of
 
 
@@ -87,6 +90,28 @@ def test_table3(started, tmp_path):
     started.clear()
     assert reproduce.main(["table3", f"--output={tmp_path}", "--model=hrnet_cnnt"]) == 0
     assert not [command for command in started if command[1].startswith("launch/")]
+
+
+def test_figures_are_handed_what_they_need(started, tmp_path, monkeypatch):
+    """Each the scans and outputs of its networks and modes; the drawing has tests of its own."""
+    drawn = {}
+    for number in (1, 3, 4, 5, 6):
+        draw = lambda *given, number=number, **_: drawn.setdefault(number, given) and (f"figure {number}", {"n": number})
+        monkeypatch.setattr(paper_figures, f"figure_{number}", draw)
+    monkeypatch.setattr(figures, "save", lambda figure, path: path.parent.mkdir(parents=True, exist_ok=True))
+    monkeypatch.setattr(figures, "_case", lambda asked, name: name)
+    monkeypatch.setattr(figures, "_read", lambda path: path.stem)
+    monkeypatch.setattr(figures, "open_source", lambda folder, split: [SERIES])
+    assert reproduce.main(["figures", f"--output={tmp_path}", "--model=unet_cnnt"]) == 0
+    assert drawn[1][0] is SERIES.image
+    r2, r4, networks = drawn[3]
+    assert (r2, r4, list(networks)) == ("phantom_r2", "phantom_r4", ["hrnet_cnnt", "unet_conv3d"])
+    assert networks["unet_conv3d"]["without MR noise"] == ("phantom_r2-000", "phantom_r4-000")
+    assert drawn[4] == ("realtime_cine", dict.fromkeys(MODES.values(), "realtime_cine-000"))
+    assert drawn[5] == ("perfusion_rest", dict.fromkeys(MODES.values(), "perfusion_rest-000"))
+    assert drawn[6] == ("mprage", "spine", "mprage-000", "spine-000")
+    assert len(trained(started)) == len(set(trained(started))) == 3 * 4
+    assert json.loads((tmp_path / "figures" / "figure_4.json").read_text()) == {"n": 4}
 
 
 def test_a_row_of_another_suite_is_refused(started, tmp_path, capsys):

@@ -145,6 +145,6 @@ def _measured(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, l
     first, *others = cases
     return {
         MODES[first]: [of(case, "denoised") for case in cases[first]],
-        "raw": [of(case, "raw") for case in cases[first]],
+        generalisation.RAW: [of(case, "raw") for case in cases[first]],
         **{MODES[mode]: [of(case, "denoised") for case in cases[mode]] for mode in others},
     }
