@@ -95,7 +95,7 @@ def test_products_are_counted():
     assert flops.products(lambda a: jax.lax.map(lambda row: a @ row, a), jnp.zeros((4, 4))) == 4 * 2 * 16
 
 
-def test_precision_compares_a_run_with_itself(launch, tiny_records, tmp_path):
+def test_precision_and_uncertainty_of_a_run(launch, tiny_records, tmp_path):
     workdir, output = tmp_path / "run", tmp_path / "out.json"
     flags = (f"--workdir={workdir}", f"--config.data.path={tiny_records}", "--config.train.steps=8", *TINY_RUN)
     training = launch("train", "--config=configs/hrnet_cnnt.py:quick", *flags)
@@ -108,6 +108,15 @@ def test_precision_compares_a_run_with_itself(launch, tiny_records, tmp_path):
     assert run["cases"] == 1
     assert 1e-5 < run["median_difference"] <= run["largest_difference"] < 0.05
     assert run["gain_bfloat16_db"] == pytest.approx(run["gain_float32_db"], abs=0.1)
+
+    few = ("--series=1", "--size=4,16,16", "--realisations=2", "--truth=4")
+    command = [sys.executable, "benchmarks/uncertainty.py", f"--workdir={workdir}", *few, "--json", str(output)]
+    finished = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    rows = json.loads(output.read_text())["rows"]
+    assert [row["colour"] for row in rows] == ["white", "mildly coloured", "strongly coloured"]
+    assert all(row["mse"] > 0 and row["derivative_error"] > 0 for row in rows)
+    assert "Mean squared error and SURE" in finished.stdout
 
 
 def test_compilations_that_stand_in_the_file_are_not_done_again(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from configs import table2
+from data_pipeline.records import Record
 from snraware_jax.evaluation import paper_figures
 from snraware_jax.evaluation.reproduce import __main__ as reproduce
 from snraware_jax.evaluation.reproduce import figures, runs
@@ -94,6 +95,7 @@ def test_table3(started, tmp_path):
 
 def test_figures_are_handed_what_they_need(started, tmp_path, monkeypatch):
     """Each the scans and outputs of its networks and modes; the drawing has tests of its own."""
+    record = Record(0, SERIES.image, SERIES.gmaps, 0.0, "s", "test", {"card": {"fov_mm": (300.0, 400.0)}})
     drawn = {}
     for number in (1, 3, 4, 5, 6):
         draw = lambda *given, number=number, **_: drawn.setdefault(number, given) and (f"figure {number}", {"n": number})
@@ -101,9 +103,9 @@ def test_figures_are_handed_what_they_need(started, tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "save", lambda figure, path: path.parent.mkdir(parents=True, exist_ok=True))
     monkeypatch.setattr(figures, "_case", lambda asked, name: name)
     monkeypatch.setattr(figures, "_read", lambda path: path.stem)
-    monkeypatch.setattr(figures, "open_source", lambda folder, split: [SERIES])
+    monkeypatch.setattr(figures, "open_source", lambda folder, split: [record])
     assert reproduce.main(["figures", f"--output={tmp_path}", "--model=unet_cnnt"]) == 0
-    assert drawn[1][0] is SERIES.image
+    assert drawn[1][0] is record.image
     r2, r4, networks = drawn[3]
     assert (r2, r4, list(networks)) == ("phantom_r2", "phantom_r4", ["hrnet_cnnt", "unet_conv3d"])
     assert networks["unet_conv3d"]["without MR noise"] == ("phantom_r2-000", "phantom_r4-000")

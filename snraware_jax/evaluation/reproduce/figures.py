@@ -42,8 +42,10 @@ def figure_1(asked: Asked) -> Made:
     from snraware_jax.evaluation import paper_figures
 
     record = open_source(runs.suite(asked.output, CINES[asked.preset]), "test")[0]
-    settings, key = NoiseSettings(), jax.random.key(0)
-    return paper_figures.figure_1(record.image, record.gmaps, settings, key, native_noise=record.native_noise)
+    _, height, width = record.image.shape
+    fov_height, fov_width = record.metadata["card"]["fov_mm"]
+    of_pixels = {"native_noise": record.native_noise, "pixel_aspect": fov_height / height * width / fov_width}
+    return paper_figures.figure_1(record.image, record.gmaps, NoiseSettings(), jax.random.key(0), **of_pixels)
 
 
 def figure_3(asked: Asked) -> Made:
