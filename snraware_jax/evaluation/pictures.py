@@ -36,7 +36,7 @@ def comparison(path: str | Path, case: Case, outputs: Mapping[str, np.ndarray]) 
     columns = {"clean": case.clean, "noisy": case.noisy, **outputs}
     frames, height, width = case.clean.shape
     middle = frames // 2
-    line = _liveliest_line(case.clean)
+    line = liveliest_line(case.clean)
     top = float(np.percentile(np.abs(case.clean), 99.7))
     errors = {name: np.abs(image[middle] - case.clean[middle]) for name, image in columns.items() if name != "clean"}
     factor = _magnification(top, [error for name, error in errors.items() if name != "noisy"] or list(errors.values()))
@@ -243,7 +243,7 @@ def _magnification(top: float, errors: Sequence[np.ndarray]) -> float:
     return max((k for k in (1, 2, 5, 10, 20, 50) if k * largest <= top), default=1)
 
 
-def _liveliest_line(clean: np.ndarray) -> int:
+def liveliest_line(clean: np.ndarray) -> int:
     """The row that crosses most of the moving pixels; the middle one where nothing moves."""
     moving = moving_pixels(clean)
     return clean.shape[1] // 2 if moving is None else int(np.argmax(moving.sum(axis=1)))
