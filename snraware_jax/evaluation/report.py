@@ -193,7 +193,7 @@ def _cell(value: Cell) -> str:
     """A figure in four digits, text as it is."""
     if value is None:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:#.4g}".rstrip(".") if isinstance(value, float) else str(value)
 
 
 def _data(kind: str, content: bytes) -> str:

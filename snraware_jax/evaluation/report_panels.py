@@ -218,7 +218,7 @@ def _histogram(residual: np.ndarray, true: np.ndarray | None) -> Chart:
     normal = np.exp(-(centres**2) / 2) / np.sqrt(2 * np.pi)
     real, imaginary = residual_curves.histogram(residual)
     lines = {"real": (centres, real, "first", "-"), "imaginary": (centres, imaginary, "third", "-")}
-    if not residual.imag[np.isfinite(residual)].any():
+    if not np.imag(residual)[np.isfinite(residual)].any():
         del lines["imaginary"]  # a magnitude series
     numbers = {"value": centres, "real": real, "imaginary": imaginary, "unit_normal": normal}
     if true is not None:
@@ -227,7 +227,7 @@ def _histogram(residual: np.ndarray, true: np.ndarray | None) -> Chart:
     lines["unit normal"] = (centres, normal, "faint", ":")
 
     def draw(axes, theme) -> None:
-        visible = {label: (x, np.where(y > 0, y, np.nan), *style) for label, (x, y, *style) in lines.items()}
+        visible = {label: (x, np.where(y > 0, y, np.nan), colour, style) for label, (x, y, colour, style) in lines.items()}
         curves(visible)(axes, theme)
         axes.set_yscale("log")
         axes.minorticks_off()

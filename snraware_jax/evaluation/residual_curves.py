@@ -20,18 +20,20 @@ def over_g(difference: np.ndarray, g_map: np.ndarray) -> np.ndarray:
 
 def sd(residual: np.ndarray) -> tuple[float, float]:
     """Root mean square of the real and of the imaginary part of `[T, H, W]`; 1 and 1 for unit noise."""
-    return float(np.sqrt(np.nanmean(residual.real**2))), float(np.sqrt(np.nanmean(residual.imag**2)))
+    return float(np.sqrt(np.nanmean(np.real(residual) ** 2))), float(np.sqrt(np.nanmean(np.imag(residual) ** 2)))
 
 
 def histogram(residual: np.ndarray) -> np.ndarray:
     """Density between EDGES of real and imaginary part: `[T, H, W]` complex -> `[2, 60]`; what lies outside counts in the total."""
     values = residual[np.isfinite(residual)]
-    return np.stack([np.histogram(part, EDGES)[0] / (part.size * np.diff(EDGES)) for part in (values.real, values.imag)])
+    return np.stack(
+        [np.histogram(part, EDGES)[0] / (part.size * np.diff(EDGES)) for part in (np.real(values), np.imag(values))]
+    )
 
 
 def beyond(residual: np.ndarray, limit: float = 5.0) -> int:
     """How many real and imaginary parts lie beyond `limit`."""
-    return int(np.count_nonzero(np.abs(residual.real) > limit) + np.count_nonzero(np.abs(residual.imag) > limit))
+    return int(sum(np.count_nonzero(np.abs(part) > limit) for part in (np.real(residual), np.imag(residual))))
 
 
 def radial_spectrum(residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +71,7 @@ def autocorrelation(residual: np.ndarray, lags: int = LAGS) -> np.ndarray:
     for axis in range(3):
         along = np.moveaxis(residual, axis, 0)
         for lag in range(min(lags + 1, len(along))):
-            products = (np.conj(along[: len(along) - lag]) * along[lag:]).real
+            products = np.real(np.conj(along[: len(along) - lag]) * along[lag:])
             if power > 0 and np.isfinite(products).any():
                 curves[axis, lag] = np.nanmean(products) / power
     return curves

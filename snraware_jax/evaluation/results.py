@@ -166,7 +166,7 @@ def remove_others(folder: Path, names: Iterable[str]) -> None:
 def _write_entry(path: Path, entry: Entry) -> None:
     given = {name: array for name, array in entry._asdict().items() if name != "name" and array is not None}
     with np.errstate(over="ignore"):  # what overflows is found below
-        arrays = {name: _narrow(np.asarray(array)) for name, array in given.items()}
+        arrays: dict[str, Any] = {name: _narrow(np.asarray(array)) for name, array in given.items()}
     _check(Entry(entry.name, **arrays), entry.name)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, name=np.array(entry.name), **arrays)
@@ -231,17 +231,16 @@ def _from_json(stored: Mapping[str, Any]) -> tuple[About, list[str]]:
     for name, rule in rules.items():
         if name not in stored or not rule(stored[name]):
             raise ValueError(f"{name!r} is {'missing' if name not in stored else 'of another kind'}")
-    fields = {name: stored[name] for name in About._fields}
-    return About(**fields | {"tables": [Table(t["title"], t["header"], t["rows"]) for t in stored["tables"]]}), stored["series"]
+    fields: dict[str, Any] = {name: stored[name] for name in About._fields}
+    fields["tables"] = [Table(table["title"], table["header"], table["rows"]) for table in stored["tables"]]
+    return About(**fields), stored["series"]
 
 
 def _is_table(value: Any) -> bool:
-    if not (isinstance(value, dict) and isinstance(value.get("title"), str) and value.keys() >= {"header", "rows"}):
+    if not (isinstance(value, dict) and isinstance(value.get("title"), str) and isinstance(value.get("rows"), list)):
         return False
-    lists = [value["header"], *value["rows"]] if isinstance(value["rows"], list) else [None]
-    return all(
-        isinstance(row, list)
-        and len(row) == len(lists[0])
-        and all(cell is None or isinstance(cell, str | int | float) for cell in row)
-        for row in lists
-    )
+    lists = [value.get("header"), *value["rows"]]
+    if not all(isinstance(row, list) for row in lists):
+        return False
+    cells = [cell for row in lists for cell in row]
+    return len({len(row) for row in lists}) == 1 and all(cell is None or isinstance(cell, str | int | float) for cell in cells)
