@@ -3,7 +3,7 @@
     python launch/evaluate.py --workdir=runs/hrnet_cnnt-quick
     python launch/evaluate.py --workdir=runs/laptop --data=RECORDS --split=all --series=11 --output=DIR
 
-Writes table.csv and one picture a noise level to OUTPUT [WORKDIR/evaluation].
+Writes table.csv and one picture a noise level to OUTPUT [WORKDIR/evaluation], and what `snraware report OUTPUT` makes a page of.
 """
 
 from pathlib import Path
