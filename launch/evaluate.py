@@ -4,7 +4,8 @@
     python launch/evaluate.py --workdir=runs/laptop --data=RECORDS --split=all --series=11 --output=DIR
     python launch/evaluate.py --workdir=runs/laptop --suite=suites/realtime_cine      # made by python -m data_pipeline.suites
 
-Writes table.csv and one picture a noise level to OUTPUT [WORKDIR/evaluation]; of a suite results.json, figures of every case.
+Writes table.csv and one picture a noise level to OUTPUT [WORKDIR/evaluation], and what `snraware report OUTPUT` makes a page of; of a
+suite results.json, figures of every case.
 """
 
 from pathlib import Path

@@ -1,13 +1,19 @@
 """The test at the end of a training run, which launch/evaluate.py repeats on its own."""
 
+import hashlib
+import json
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipeline.sources import open_source
 from snraware_jax.errors import InputError
-from snraware_jax.evaluation import in_distribution, pictures
+from snraware_jax.evaluation import in_distribution, pictures, results
 from snraware_jax.evaluation.cases import noisy_cases
 from snraware_jax.training import best, configuration
 
@@ -31,11 +37,13 @@ def strong_cases(config: ConfigDict, data: Path) -> list[in_distribution.Case]:
 
 
 def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: Path, nlm: bool = False) -> None:
-    """Denoises the fixed test cases with the best parameters of WORKDIR; prints the table, writes it and the pictures.
+    """Denoises the fixed test cases with the best parameters of WORKDIR; prints the table, writes it, the pictures, and the
+    pictured series for `snraware report`.
 
     Raises:
       InputError: if there are no records of this split, or no usable parameters.
     """
+    started = time.perf_counter()
     source = open_source(data, split)
     run, step, _, network = best.restore(config, workdir)
     count = min(len(source), config.evaluation.series)
@@ -51,9 +59,44 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
     print(in_distribution.table(rows), flush=True)
     output.mkdir(parents=True, exist_ok=True)
     in_distribution.write_csv(rows, output / "table.csv")
+    shown = []
     for level in config.evaluation.peak_snr:
         of_level = [i for i, case in enumerate(cases) if case.peak_snr == level]
         if of_level:
             middle = of_level[len(of_level) // 2]
             pictures.comparison(output / f"peak_snr_{level:g}.png", cases[middle], outputs[middle])
-    print(f"evaluate: table and pictures in {output}", flush=True)
+            shown.append(_entry(cases[middle], outputs[middle]))
+    about = _about(config, f"Parameters of step {step} on the {split} split of {data}", rows, time.perf_counter() - started)
+    results.write(output, shown, about)
+    print(f"evaluate: table and pictures in {output}; snraware report {output} makes a page of them", flush=True)
+
+
+def _entry(case: in_distribution.Case, outputs: dict[str, np.ndarray]) -> results.Entry:
+    """A test case before and after the network, which is the first of the methods."""
+    name = f"{case.name}, peak SNR {case.peak_snr:g}"
+    return results.Entry(name, case.noisy, next(iter(outputs.values())), case.g_map, case.clean)
+
+
+def _about(config: ConfigDict, title: str, rows: Sequence[in_distribution.Row], seconds: float) -> results.About:
+    """How the series were made, with the table of gains."""
+    versions = configuration.versions()
+    header = [
+        "peak SNR",
+        "method",
+        "gain, dB",
+        "SD, dB",
+        "series",
+        "median, dB",
+        "gain of the 10 % that move most, dB",
+        "s/series",
+    ]
+    return results.About(
+        title=title,
+        command=versions.pop("command"),
+        configuration=hashlib.sha256(json.dumps(configuration.flatten(config), sort_keys=True).encode()).hexdigest(),
+        versions=versions,
+        seed=0,  # of `noisy_cases`
+        device=jax.devices()[0].device_kind,
+        seconds=seconds,
+        tables=[results.Table("Gain over the noisy input (complex squared error)", header, rows)],
+    )

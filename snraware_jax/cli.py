@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(verbs)
     _add_records(verbs)
     _add_import_weights(verbs)
+    _add_report(verbs)
     return parser
 
 
@@ -113,6 +114,27 @@ def _add_import_weights(verbs: "argparse._SubParsersAction[argparse.ArgumentPars
     verb.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.snr", help="the bundle")
     verb.add_argument("--config", type=Path, metavar="YAML", help="its configuration (default: FILE's name with .yaml)")
     verb.set_defaults(run=import_weights)
+
+
+def _add_report(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "report",
+        help="an evaluation -> one HTML page of images, cines, noise and tables that works offline",
+        description="Write DIR/report.html from what an evaluation left in DIR: warnings, images, cines, profiles, the noise that was "
+        "removed and that was left, tables, and how it was made. One file that needs nothing else; PNG and CSV files of the same in "
+        "DIR/figures and DIR/tables.",
+        epilog="example: snraware report runs/hrnet_cnnt-quick/evaluation",
+    )
+    verb.add_argument("folder", type=Path, metavar="DIR", help="folder of an evaluation, with about.json in it")
+    verb.set_defaults(run=report)
+
+
+def report(options: argparse.Namespace) -> int:
+    """Writes the report of an evaluation and prints where it is."""
+    from snraware_jax.evaluation.report import render
+
+    print(render(options.folder))
+    return 0
 
 
 def import_weights(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from configs import ablation as modes
 from data_pipeline.sources import open_source
 from launch import evaluation
 from snraware_jax import models
-from snraware_jax.evaluation import ablation
+from snraware_jax.evaluation import ablation, results
 from snraware_jax.training import configuration
 from tests.tiny import TINY
 
@@ -55,6 +55,10 @@ def check_evaluate(launch, workdir) -> None:
         "8.0",
         "32.0",
     ]
+    entries, about = results.read(workdir / "evaluation")
+    assert [one.name.split(", ")[1] for one in entries] == ["peak SNR 8", "peak SNR 32"]
+    assert [row[:2] for row in about.tables[0].rows] == [[8.0, "network"], [32.0, "network"]]
+    assert "evaluate.py" in about.command
 
 
 def test_networks_see_what_their_mode_says():
