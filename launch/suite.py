@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from ml_collections import ConfigDict
 from data_pipeline import suites
 from data_pipeline.sources import digest, open_source
 from snraware_jax.errors import InputError
-from snraware_jax.evaluation import cases, generalisation, scans
+from snraware_jax.evaluation import cases, generalisation, results, scans
 from snraware_jax.evaluation.checks import checker
 from snraware_jax.evaluation.in_distribution import Case
 from snraware_jax.evaluation.quality import quality
@@ -28,6 +29,8 @@ from snraware_jax.training.configuration import write_json
 INPUT_SNR = (0.05, 0.09, 0.15, 0.27, 0.48, 0.84, 1.5, 2.6, 4.6, 8.0)
 OF_CURVE = 1  # series, the first
 RESULTS = "results.json"
+NETWORK = "network"  # as the tables call it
+SHOWN = 3  # scans in the report
 
 
 class Options(NamedTuple):
@@ -55,7 +58,7 @@ def evaluate(config: ConfigDict, workdir: Path, home: Path, output: Path, option
       config: of the run.
       workdir: of the run.
       home: folder of the suite.
-      output: folder for the results; of scans also an .npz a case with `series` and `noise` (SD) of the output.
+      output: folder for the results; of scans also what `snraware report` makes a page of.
       options: how it is looked at.
 
     Raises:
@@ -65,11 +68,12 @@ def evaluate(config: ConfigDict, workdir: Path, home: Path, output: Path, option
     found = best.restore(config, workdir)
     if options.checks and (suite.series or found.run.magnitude):
         raise InputError("checks are of scans with known noise and of networks of complex images; leave out --checks")
+    configured = digest((workdir / "config.json").read_text())
     about = {
         "suite": suite.name,
         "version": suite.version,
         "command": " ".join(sys.argv),
-        "configuration": digest((workdir / "config.json").read_text()),
+        "configuration": configured,
         "parameters": found.run.parameters,
         "step": found.step,
         "versions": configuration.versions(),
@@ -81,7 +85,7 @@ def evaluate(config: ConfigDict, workdir: Path, home: Path, output: Path, option
         about |= _of_series(found.denoise, found.run.magnitude, home, options)
         _write_csv(output / "quality.csv", about["cases"])
     else:
-        about |= _of_scans(found, config, suite, output, options)
+        about |= _of_scans(found, config, suite, output, options, configured)
     write_json(output / RESULTS, about)
     print(f"evaluate: {len(about['cases'])} cases in {output / RESULTS}", flush=True)
 
@@ -114,8 +118,10 @@ def _of_series(denoise: Denoiser, magnitude: bool, home: Path, options: Options)
     return {"noise": dataclasses.asdict(noise), "seconds": of_all, "seconds_per_frame": per_frame, "cases": rows}
 
 
-def _of_scans(found: best.Best, config: ConfigDict, suite: suites.Opened, output: Path, options: Options) -> dict[str, Any]:
-    """Figures of Table 3, of the reconstruction and of the output, and a file a case for pictures."""
+def _of_scans(
+    found: best.Best, config: ConfigDict, suite: suites.Opened, output: Path, options: Options, configured: str
+) -> dict[str, Any]:
+    """Figures of Table 3, of the reconstruction and of the output; the first scans themselves for `snraware report`."""
     magnitude = found.run.magnitude
     denoise = whole(found.run.graphdef, found.params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
     of_case = generalisation.replicated(denoise, options.replicas, magnitude)
@@ -123,6 +129,8 @@ def _of_scans(found: best.Best, config: ConfigDict, suite: suites.Opened, output
     files = suite.files[: options.cases]
     regions = generalisation.REGIONS[suite.settings["kind"]]
     rows: list[dict[str, Any]] = []
+    shown: list[results.Entry] = []
+    measured: dict[str, list[generalisation.Measured]] = {NETWORK: [], generalisation.RAW: []}
     started = time.perf_counter()
     with Progress(len(files), "evaluate", unit="scans") as progress:
         for number, path in enumerate(files):
@@ -134,11 +142,53 @@ def _of_scans(found: best.Best, config: ConfigDict, suite: suites.Opened, output
             rows.append({"case": case.name, "raw": _plain(raw), "denoised": _plain(of_output)})
             if check is not None:
                 rows[-1]["checks"] = check(case, jax.random.key(number))._asdict()
-            with replacing(output / f"{case.name}.npz") as temporary, temporary.open("wb") as file:
-                np.savez(file, **outputs._asdict())
+            measured[NETWORK].append(of_output)
+            measured[generalisation.RAW].append(raw)
+            if len(shown) < SHOWN:
+                arrays = (case.noisy, outputs.series.astype(np.complex64), case.g_map, case.truth, outputs.noise)
+                shown.append(results.Entry(case.name, *arrays))
             progress.update(len(rows))
     seconds = time.perf_counter() - started
+    results.write(output, shown, _page(found, suite, options, measured, seconds, configured))
     return {"options": options._asdict(), "magnitude": magnitude, "seconds": seconds, "cases": rows}
+
+
+def _page(
+    found: best.Best,
+    suite: suites.Opened,
+    options: Options,
+    measured: Mapping[str, Sequence[generalisation.Measured]],
+    seconds: float,
+    configured: str,
+) -> results.About:
+    """How the scans were made, with their table, for `snraware report`."""
+    versions = configuration.versions()
+    rows = generalisation.csv_rows(suite.name, generalisation.rows(measured))
+    header = [
+        "measurement",
+        "method",
+        "mean",
+        "sd",
+        "cases",
+        "g_factor",
+        "ratio_of_means",
+        "mean_of_ratios",
+        "t_test",
+        "wilcoxon",
+    ]
+    title = f"SNR and CNR by {options.replicas} replicas; comparisons are of the network with the raw scan, p-values corrected (Holm)"
+    magnitude = ["the network gives magnitudes: what is shown as its phase, and differences from complex images, mean nothing"]
+    return results.About(
+        title=f"Parameters of step {found.step} on the suite {suite.name} {suite.version}",
+        command=versions.pop("command"),
+        configuration=configured,
+        versions=versions,
+        seed=0,
+        device=jax.devices()[0].device_kind,
+        seconds=seconds,
+        warnings=magnitude if found.run.magnitude else [],
+        tables=[results.Table(title, header, [[row[name] for name in header] for row in rows])],
+    )
 
 
 def _plain(measured: generalisation.Measured) -> dict[str, Any]:

@@ -102,16 +102,17 @@ def test_figures_are_handed_what_they_need(started, tmp_path, monkeypatch):
         monkeypatch.setattr(paper_figures, f"figure_{number}", draw)
     monkeypatch.setattr(figures, "save", lambda figure, path: path.parent.mkdir(parents=True, exist_ok=True))
     monkeypatch.setattr(figures, "_case", lambda asked, name: name)
-    monkeypatch.setattr(figures, "_read", lambda path: path.stem)
+    monkeypatch.setattr(figures, "_read", lambda folder: f"{folder.name} of {folder.parent.name}")
     monkeypatch.setattr(figures, "open_source", lambda folder, split: [record])
     assert reproduce.main(["figures", f"--output={tmp_path}", "--model=unet_cnnt"]) == 0
     assert drawn[1][0] is record.image
     r2, r4, networks = drawn[3]
     assert (r2, r4, list(networks)) == ("phantom_r2", "phantom_r4", ["hrnet_cnnt", "unet_conv3d"])
-    assert networks["unet_conv3d"]["without MR noise"] == ("phantom_r2-000", "phantom_r4-000")
-    assert drawn[4] == ("realtime_cine", dict.fromkeys(MODES.values(), "realtime_cine-000"))
-    assert drawn[5] == ("perfusion_rest", dict.fromkeys(MODES.values(), "perfusion_rest-000"))
-    assert drawn[6] == ("mprage", "spine", "mprage-000", "spine-000")
+    run = "unet_conv3d-without_mr_noise"
+    assert networks["unet_conv3d"]["without MR noise"] == (f"phantom_r2 of {run}", f"phantom_r4 of {run}")
+    for number, name in ((4, "realtime_cine"), (5, "perfusion_rest")):
+        assert drawn[number] == (name, {method: f"{name} of unet_cnnt-{mode}" for mode, method in MODES.items()})
+    assert drawn[6] == ("mprage", "spine", "mprage of unet_cnnt-proposed", "spine of unet_cnnt-proposed")
     assert len(trained(started)) == len(set(trained(started))) == 3 * 4
     assert json.loads((tmp_path / "figures" / "figure_4.json").read_text()) == {"n": 4}
 

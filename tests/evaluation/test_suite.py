@@ -11,7 +11,7 @@ from configs import hrnet_cnnt
 from data_pipeline import records, suites
 from launch import suite
 from snraware_jax.errors import InputError
-from snraware_jax.evaluation import scans
+from snraware_jax.evaluation import results, scans
 from snraware_jax.evaluation.checks import Checks
 from snraware_jax.training import checkpoint, configuration
 from snraware_jax.training.run import assemble
@@ -59,9 +59,11 @@ def test_scans(run, scan_case, tmp_path, monkeypatch):
         assert case["raw"]["regions"]["blood pool"]["noise"] == pytest.approx(case["raw"]["g_factor"]["blood pool"])
         assert case["denoised"]["regions"]["blood pool"]["noise"] > 0
         assert case["checks"] == checks._asdict()
-    with np.load(output / "small-000.npz") as arrays:
-        assert arrays["series"].shape == arrays["noise"].shape == (4, 32, 32)
-        assert arrays["series"].dtype == np.complex64
+    entries, about = results.read(output)  # as `snraware report` does
+    assert [entry.name for entry in entries] == ["small-000", "small-001"]
+    assert entries[0].denoised.shape == entries[0].noise_map.shape == (4, 32, 32)
+    assert about.configuration == found["configuration"]
+    assert [row[0] for row in about.tables[0].rows[::2]] == ["SNR blood pool", "SNR myocardium", "CNR"]
 
 
 def test_series(run, tmp_path, monkeypatch):

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import numpy as np
 
 from data_pipeline.sources import open_source
-from snraware_jax.evaluation import scans
+from snraware_jax.evaluation import results, scans
 from snraware_jax.evaluation.pictures import save
 from snraware_jax.evaluation.reproduce import runs
 from snraware_jax.evaluation.reproduce.runs import Asked
@@ -93,12 +92,12 @@ def _outputs(asked: Asked, model: str, name: str, modes: Any) -> "dict[str, Outp
         workdir, _ = runs.train(asked, model, mode)
         output = asked.output / "figures" / f"{model}-{mode}" / name
         runs.evaluated(workdir, suite, output, ["--cases=1", f"--replicas={REPLICAS[asked.preset]}"])
-        found[MODES[mode]] = _read(output / f"{name}-000.npz")
+        found[MODES[mode]] = _read(output)
     return found
 
 
-def _read(path: Path) -> "Output":
+def _read(folder: Path) -> "Output":
     from snraware_jax.evaluation.paper_figures import Output
 
-    with np.load(path) as arrays:
-        return Output(arrays["series"], arrays["noise"])
+    (entry,), _ = results.read(folder)
+    return Output(entry.denoised, entry.noise_map)
