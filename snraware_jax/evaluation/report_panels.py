@@ -255,7 +255,8 @@ def _spectrum(residual: np.ndarray, true: np.ndarray | None) -> Chart:
         axes.set_xlim(0, 0.5)
         axes.set_yscale("log")
         axes.minorticks_off()
-        axes.set_ylim(0.05, 5 * max(2.0, *(y.max() for _, y, *_ in lines.values())))
+        every = np.concatenate([y for _, y, *_ in lines.values()])
+        axes.set_ylim(max(1e-3, min(0.1, 0.5 * every.min())), 5 * max(2.0, every.max()))
 
     note = (
         "Below the noise at low frequencies: noise is kept there with the signal. Above it: signal was removed. It need not be flat "
