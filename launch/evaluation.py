@@ -1,5 +1,6 @@
 """The test at the end of a training run, which launch/evaluate.py repeats on its own."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from data_pipeline.sources import open_source
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import in_distribution, pictures
 from snraware_jax.evaluation.cases import noisy_cases
+from snraware_jax.evaluation.others import methods
 from snraware_jax.training import best, configuration
 
 MAPS, STRONG = 7, slice(2, 5)  # g-maps of R = 2 to 8, those of R = 4, 5, 6 among them
@@ -30,11 +32,13 @@ def strong_cases(config: ConfigDict, data: Path) -> list[in_distribution.Case]:
     return noisy_cases(strong, config.evaluation.peak_snr, configuration.noise_settings(config))
 
 
-def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: Path, nlm: bool = False) -> None:
+def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: Path, others: Sequence[str] = ()) -> None:
     """Denoises the fixed test cases with the best parameters of WORKDIR; prints the table, writes it and the pictures.
 
+    `others` names further baselines (evaluation/others.py).
+
     Raises:
-      InputError: if there are no records of this split, or no usable parameters.
+      InputError: if there are no records of this split, no usable parameters, or a baseline cannot be run on these records.
     """
     source = open_source(data, split)
     run, step, network = best.restore(config, workdir)
@@ -47,7 +51,8 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
         "the noise SD before the g-map); noise drawn as in training, seed 0",
         flush=True,
     )
-    rows, outputs = in_distribution.evaluate(network, cases, baselines=config.evaluation.baselines, nlm=nlm)
+    more = methods(others, series, cases, run.noise, magnitude=run.magnitude)
+    rows, outputs = in_distribution.evaluate(network, cases, baselines=config.evaluation.baselines, others=more)
     print(in_distribution.table(rows), flush=True)
     output.mkdir(parents=True, exist_ok=True)
     in_distribution.write_csv(rows, output / "table.csv")
