@@ -1,7 +1,7 @@
 """Evaluates a trained workdir on series it has not seen: gain in dB beside Gaussian and TV-3D, and pictures.
 
     python launch/evaluate.py --workdir=runs/hrnet_cnnt-quick
-    python launch/evaluate.py --workdir=runs/laptop --data=RECORDS --split=all --series=11 --output=DIR
+    python launch/evaluate.py --workdir=runs/laptop --data=RECORDS --split=all --series=11 --others=nlm,mp_pca --output=DIR
     python launch/evaluate.py --workdir=runs/laptop --suite=suites/realtime_cine      # made by python -m data_pipeline.suites
 
 Writes table.csv and one picture a noise level to OUTPUT [WORKDIR/evaluation], and what `snraware report OUTPUT` makes a page of; of a
@@ -21,7 +21,7 @@ DATA = flags.DEFINE_string("data", None, "folder of records [those of the traini
 SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test", "all"], "which records")
 SERIES = flags.DEFINE_integer("series", None, "how many of them, evenly chosen [that of the configuration]")
 PEAK_SNR = flags.DEFINE_list("peak_snr", None, "noise levels, --peak_snr=4,8,16,32 [those of the configuration]")
-NLM = flags.DEFINE_bool("nlm", False, "also non-local means, some seconds a series")
+OTHERS = flags.DEFINE_list("others", [], "further baselines, slow ones: --others=nlm,mp_pca,bm4d")
 OUTPUT = flags.DEFINE_string("output", None, "folder for the table and the pictures [WORKDIR/evaluation, WORKDIR/SUITE]")
 SUITE = flags.DEFINE_string("suite", None, "folder of a test suite, instead of records")
 CASES = flags.DEFINE_integer("cases", None, "how many subjects of a suite, the first [all]", lower_bound=1)
@@ -35,8 +35,10 @@ def main() -> None:
     from configs import base
     from launch import evaluation
     from snraware_jax.errors import InputError
+    from snraware_jax.evaluation import others
     from snraware_jax.training import configuration
 
+    others.check(OTHERS.value)
     if WORKDIR.value is None:
         raise InputError("which run? --workdir=DIR, the folder of launch/train.py")
     workdir = Path(WORKDIR.value)
@@ -64,7 +66,7 @@ def main() -> None:
         return
     data = Path(DATA.value or config.data.path or workdir / "data")
     output = Path(OUTPUT.value) if OUTPUT.value else workdir / "evaluation"
-    evaluation.evaluate(config, workdir, data, SPLIT.value, output, NLM.value)
+    evaluation.evaluate(config, workdir, data, SPLIT.value, output, OTHERS.value)
 
 
 def _part() -> tuple[int, int, int] | None:

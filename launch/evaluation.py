@@ -1,7 +1,5 @@
 """The test at the end of a training run, which launch/evaluate.py repeats on its own."""
 
-import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,10 +9,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipeline.sources import open_source
+from data_pipeline.sources import digest, open_source
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import in_distribution, pictures, results
 from snraware_jax.evaluation.cases import noisy_cases
+from snraware_jax.evaluation.others import methods
 from snraware_jax.training import best, configuration
 
 MAPS, STRONG = 7, slice(2, 5)  # g-maps of R = 2 to 8, those of R = 4, 5, 6 among them
@@ -36,12 +35,13 @@ def strong_cases(config: ConfigDict, data: Path) -> list[in_distribution.Case]:
     return noisy_cases(strong, config.evaluation.peak_snr, configuration.noise_settings(config))
 
 
-def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: Path, nlm: bool = False) -> None:
-    """Denoises the fixed test cases with the best parameters of WORKDIR; prints the table, writes it, the pictures, and the
-    pictured series for `snraware report`.
+def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: Path, others: Sequence[str] = ()) -> None:
+    """Denoises the fixed test cases with the best parameters of WORKDIR; writes table, pictures and what `snraware report` reads.
+
+    `others` names further baselines (evaluation/others.py).
 
     Raises:
-      InputError: if there are no records of this split, or no usable parameters.
+      InputError: if there are no records of this split, no usable parameters, or a baseline cannot be run on these records.
     """
     started = time.perf_counter()
     source = open_source(data, split)
@@ -55,7 +55,8 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
         "the noise SD before the g-map); noise drawn as in training, seed 0",
         flush=True,
     )
-    rows, outputs = in_distribution.evaluate(network, cases, baselines=config.evaluation.baselines, nlm=nlm)
+    more = methods(others, series, cases, run.noise, magnitude=run.magnitude)
+    rows, outputs = in_distribution.evaluate(network, cases, baselines=config.evaluation.baselines, others=more)
     print(in_distribution.table(rows), flush=True)
     output.mkdir(parents=True, exist_ok=True)
     in_distribution.write_csv(rows, output / "table.csv")
@@ -66,7 +67,7 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
             middle = of_level[len(of_level) // 2]
             pictures.comparison(output / f"peak_snr_{level:g}.png", cases[middle], outputs[middle])
             shown.append(_entry(cases[middle], outputs[middle]))
-    about = _about(config, f"Parameters of step {step} on the {split} split of {data}", rows, time.perf_counter() - started)
+    about = _about(workdir, f"Parameters of step {step} on the {split} split of {data}", rows, time.perf_counter() - started)
     results.write(output, shown, about)
     print(f"evaluate: table and pictures in {output}; snraware report {output} makes a page of them", flush=True)
 
@@ -77,26 +78,17 @@ def _entry(case: in_distribution.Case, outputs: dict[str, np.ndarray]) -> result
     return results.Entry(name, case.noisy, next(iter(outputs.values())), case.g_map, case.clean)
 
 
-def _about(config: ConfigDict, title: str, rows: Sequence[in_distribution.Row], seconds: float) -> results.About:
+def _about(workdir: Path, title: str, rows: Sequence[in_distribution.Row], seconds: float) -> results.About:
     """How the series were made, with the table of gains."""
     versions = configuration.versions()
-    header = [
-        "peak SNR",
-        "method",
-        "gain, dB",
-        "SD, dB",
-        "series",
-        "median, dB",
-        "gain of the 10 % that move most, dB",
-        "s/series",
-    ]
+    columns = "peak SNR|method|gain, dB|SD, dB|series|median, dB|gain of the 10 % that move most, dB|s/series"
     return results.About(
         title=title,
         command=versions.pop("command"),
-        configuration=hashlib.sha256(json.dumps(configuration.flatten(config), sort_keys=True).encode()).hexdigest(),
+        configuration=digest((workdir / "config.json").read_text()),
         versions=versions,
         seed=0,  # of `noisy_cases`
         device=jax.devices()[0].device_kind,
         seconds=seconds,
-        tables=[results.Table("Gain over the noisy input (complex squared error)", header, rows)],
+        tables=[results.Table("Gain over the noisy input (complex squared error)", columns.split("|"), rows)],
     )

@@ -1,18 +1,22 @@
-"""Classical denoisers to beat: Gaussian filter, 3-D total variation and non-local means, given the same g-map as the network.
+"""Classical denoisers to beat, given the same g-map as the network: Gaussian, total variation, non-local means, MP-PCA, BM4D.
 
-Each divides the series by g (unit noise everywhere), filters real and imaginary part as volumes over (T, H, W), and multiplies
-by g again.
+Each divides the series by g (unit noise everywhere), filters real and imaginary part, and multiplies by g again. MP-PCA and BM4D
+come from packages that are loaded when they are asked for.
 """
 
+import importlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
+from snraware_jax.errors import InputError
 from snraware_jax.metrics import gain_db
+from snraware_jax.progress import Progress
 
 if TYPE_CHECKING:
     from snraware_jax.evaluation.in_distribution import Case
@@ -21,6 +25,13 @@ if TYPE_CHECKING:
 WIDTHS = tuple((temporal, spatial) for temporal in (0.0, 0.5, 1.0, 1.5) for spatial in (0.0, 0.5, 0.75, 1.0, 1.5))
 # strengths that `best_nlm` chooses from, in units of the noise
 STRENGTHS = (0.3, 0.5, 0.7, 0.9, 1.2, 1.6)
+DIPY = "dipy: pip install 'snraware-jax[baselines]', or -e '.[baselines]' in a clone"
+# the module behind a baseline, and how to get it; BM4D's licence allows non-commercial use only, so it is no extra of this project
+PACKAGES = {
+    "mp_pca": ("dipy.denoise.localpca", DIPY),
+    "local_pca": ("dipy.denoise.localpca", DIPY),
+    "bm4d": ("bm4d", "bm4d: pip install bm4d (its licence: non-commercial use only)"),
+}
 
 
 def _in_unit_noise(filter_part: Callable[[np.ndarray], np.ndarray], y: np.ndarray, g: np.ndarray) -> np.ndarray:
@@ -81,7 +92,116 @@ def nlm3d(y: np.ndarray, g: np.ndarray, strength: float = 0.9) -> np.ndarray:
     return ((smooth[..., 0] + 1j * smooth[..., 1]) * g).astype(np.complex64)
 
 
-def best_nlm(cases: "Sequence[Case]", strengths: Sequence[float] = STRENGTHS) -> float:
+def mp_pca(y: np.ndarray, g: np.ndarray, radius: int = 1) -> np.ndarray:
+    """MP-PCA: keeps, patch by patch, the temporal components above the noise that the Marchenko-Pastur law finds among them.
+
+    `y [T, H, W]` complex, `g [H, W]` -> `[T, H, W]` complex64. Frames are the measurements, of real and imaginary part: a matrix of
+    (2 radius + 1)^2 pixels by 2 T. The law is one of independent samples. Where noise is coloured in space neighbours are not
+    independent, and its components pass for signal, the more of them the larger the patch: 3 x 3 pixels suit it best
+    (docs/benchmarks.md), white noise 9 x 9 and more.
+
+    Raises:
+      InputError: for a single frame, an image smaller than a patch, or if dipy is missing.
+      ValueError: if `g` is not positive everywhere.
+
+    Source: Veraart et al., NeuroImage 2016 (dipy).
+    """
+    require_frames(y)
+    _require_positive(g)
+    pca = partial(load("mp_pca").mppca, suppress_warning=True)  # of more measurements than samples, which it handles
+    unit = y / g
+    if not np.any(unit.imag):  # of magnitudes; measurements without noise would pass for the noise floor
+        return (_of_any_sign(pca, unit.real, radius) * g).astype(np.complex64)
+    real, imaginary = np.split(_of_any_sign(pca, np.concatenate([unit.real, unit.imag]), radius), 2)
+    return ((real + 1j * imaginary) * g).astype(np.complex64)
+
+
+def local_pca(y: np.ndarray, g: np.ndarray, radius: int = 7, threshold: float = 1.8) -> np.ndarray:
+    """Local PCA in noise of known SD: keeps, patch by patch, the temporal components whose SD is above `threshold` times that of y / g.
+
+    `y [T, H, W]` complex, `g [H, W]` -> `[T, H, W]` complex64, real and imaginary part by themselves. It takes the noise from the
+    g-map, as a network does, and not from the series, as `mp_pca` does, which coloured noise misleads. Patches of 15 x 15 pixels
+    and the threshold were the best of those tried on two slices of a real cine (docs/benchmarks.md).
+
+    Raises:
+      InputError: for a single frame, an image smaller than a patch, or if dipy is missing.
+      ValueError: if `g` is not positive everywhere.
+
+    Source: Manjon et al., PLoS ONE 2013 (dipy).
+    """
+    require_frames(y)
+    pca = partial(load("local_pca").localpca, sigma=1.0, tau_factor=threshold, suppress_warning=True)
+    return _in_unit_noise(lambda part: _of_any_sign(pca, part, radius), y, g)
+
+
+def require_frames(y: np.ndarray) -> None:
+    """Refuses a series without temporal components.
+
+    Raises:
+      InputError: for a single frame.
+    """
+    if len(y) < 2:
+        raise InputError("a single frame has no temporal components for PCA to choose from: give a series of 2 frames or more")
+
+
+def _of_any_sign(pca: Callable[..., np.ndarray], series: np.ndarray, radius: int) -> np.ndarray:
+    """PCA of the frames `[T, H, W]` in patches; dipy would set negative values to 0, but takes means of patches out, so add some."""
+    side, (height, width) = 2 * radius + 1, series.shape[1:]
+    if min(height, width) < side:
+        raise InputError(f"an image of {height} x {width} is smaller than a patch, {side} x {side}: give a larger one")
+    offset = 10 * np.abs(series).max() + 1
+    measurements = np.moveaxis(series, 0, -1)[:, :, None].astype(np.float64)  # [H, W, 1, T]
+    smooth = pca(measurements + offset, patch_radius=radius) - offset
+    return np.moveaxis(smooth[:, :, 0], -1, 0)
+
+
+def bm4d(y: np.ndarray, g: np.ndarray, psd: np.ndarray) -> np.ndarray:
+    """BM4D with the power spectral density of the noise, over (T, H, W), for real and imaginary part.
+
+    `y [T, H, W]` complex, `g [H, W]` -> `[T, H, W]` complex64. `psd` `[T, H, W]` is the mean of |FFT|^2 of one part of the noise over
+    g, DC first (T H W for white noise of SD 1; `others.noise_psd`).
+
+    Raises:
+      InputError: for series too short for its blocks, or if bm4d is missing.
+      ValueError: if `g` is not positive everywhere.
+
+    Source: Maggioni et al., IEEE Trans. Image Process. 2013; Makinen et al., 2020 (package bm4d).
+    """
+    require_blocks(y)
+    last = lambda series: np.moveaxis(series, 0, -1)  # the axis that may have one point: a frame is filtered as an image
+    denoise = lambda part: np.moveaxis(load("bm4d").bm4d(last(part), last(psd)).reshape(last(part).shape), -1, 0)
+    # bm4d 4.2.5 calls numpy.trapz, which numpy 2.4 has under its new name only
+    with mock.patch.object(np, "trapz", np.trapezoid, create=True):
+        return _in_unit_noise(denoise, y, g)
+
+
+def require_blocks(y: np.ndarray) -> None:
+    """Refuses what is smaller than the blocks of BM4D.
+
+    Raises:
+      InputError: for 2 to 4 frames, or an image below 8 x 8.
+    """
+    frames, height, width = y.shape
+    if 1 < frames < 5 or min(height, width) < 8:
+        raise InputError(
+            f"BM4D: a series of {frames} x {height} x {width} is smaller than its blocks: 5 frames (or 1) of 8 x 8"
+        )
+
+
+def load(name: str) -> Any:
+    """The module behind a baseline of `PACKAGES`.
+
+    Raises:
+      InputError: if it is not installed, with how to get it.
+    """
+    module, remedy = PACKAGES[name]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as absent:
+        raise InputError(f"{name} needs the package {remedy} ({absent})") from absent
+
+
+def best_nlm(cases: "Sequence[Case]", strengths: Sequence[float] = STRENGTHS, show_progress: bool = False) -> float:
     """The strength whose mean gain over every third of `cases` is largest: an oracle, as `best_gaussian`.
 
     Raises:
@@ -89,8 +209,14 @@ def best_nlm(cases: "Sequence[Case]", strengths: Sequence[float] = STRENGTHS) ->
     """
     if not cases:
         raise ValueError("no cases to choose a strength on: give at least one")
-    mean_gain = lambda h: np.mean([gain_db(c.noisy, nlm3d(c.noisy, c.g_map, h), c.clean) for c in cases[::3]])
-    return max(strengths, key=mean_gain)
+    tried = [(h, case) for h in strengths for case in cases[::3]]
+    gains: dict[float, list[float]] = {h: [] for h in strengths}
+    label = f"strength of NLM-3D at peak SNR {cases[0].peak_snr:g}"
+    with Progress(len(tried), label, unit="series", enabled=show_progress) as progress:
+        for number, (h, case) in enumerate(tried, 1):
+            gains[h].append(float(gain_db(case.noisy, nlm3d(case.noisy, case.g_map, h), case.clean)))
+            progress.update(number, strength=h, gain=f"{gains[h][-1]:.1f} dB")
+    return max(strengths, key=lambda h: np.mean(gains[h]))
 
 
 def best_gaussian(cases: "Sequence[Case]", widths: Sequence[tuple[float, float]] = WIDTHS) -> tuple[float, float]:

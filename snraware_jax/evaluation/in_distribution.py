@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snraware_jax.evaluation.baselines import best_gaussian, best_nlm, gaussian, nlm3d, tv3d
+from snraware_jax.evaluation.baselines import best_gaussian, gaussian, tv3d
 from snraware_jax.formats.atomic import replacing
 from snraware_jax.metrics import gain_db
 from snraware_jax.progress import Progress
@@ -37,6 +37,9 @@ class Case(NamedTuple):
     g_map: np.ndarray
     peak_snr: float
     sigma: float
+
+
+Method = Callable[[Case], np.ndarray]
 
 
 class Row(NamedTuple):
@@ -83,7 +86,7 @@ def moving_pixels(clean: np.ndarray, share: float = MOVING_SHARE) -> np.ndarray 
     return mask.reshape(temporal_sd.shape)
 
 
-def _measure(method: str, denoise: Callable[[Case], np.ndarray], case: Case) -> tuple[_Result, np.ndarray]:
+def _measure(method: str, denoise: Method, case: Case) -> tuple[_Result, np.ndarray]:
     started = time.perf_counter()
     denoised = np.asarray(denoise(case))
     seconds = time.perf_counter() - started
@@ -122,8 +125,7 @@ def evaluate(
     cases: Sequence[Case],
     *,
     baselines: bool = True,
-    nlm: bool = False,
-    others: Mapping[str, Denoise] | None = None,
+    others: Mapping[str, Method] | None = None,
     name: str = "network",
     show_progress: bool = True,
 ) -> tuple[list[Row], list[dict[str, np.ndarray]]]:
@@ -134,8 +136,8 @@ def evaluate(
         every shape, unmeasured, so that compilation is not in its seconds.
       cases: the fixed test set.
       baselines: also the Gaussian filter, with the width that is best for the cases of each level (an oracle), and TV-3D.
-      nlm: also non-local means with the best strength of each level (an oracle), seconds a series.
-      others: further denoisers by name.
+      others: further methods by name. They are given the case, so that one may know what a network is not told: the strength that
+        is best for a level, the PSD of the noise (evaluation/others.py).
       name: what the rows call `denoise`.
       show_progress: False on processes that must stay silent.
 
@@ -148,15 +150,13 @@ def evaluate(
     """
     if not cases:
         raise ValueError("no cases to evaluate on: the test set is empty")
-    methods: dict[str, Callable[[Case], np.ndarray]] = {name: lambda case: denoise(case.noisy, case.g_map)}
+    methods: dict[str, Method] = {name: lambda case: denoise(case.noisy, case.g_map)}
     if baselines:
         methods |= _baselines(cases)
-    if nlm:
-        methods |= _non_local_means(cases)
     for other, run in (others or {}).items():
         if other in methods:
             raise ValueError(f"two methods are called {other!r}: rename one of them")
-        methods[other] = lambda case, run=run: run(case.noisy, case.g_map)
+        methods[other] = run
 
     for first in {case.noisy.shape: case for case in reversed(cases)}.values():
         denoise(first.noisy, first.g_map)
@@ -174,19 +174,13 @@ def evaluate(
     return [_summary(list(group)) for _, group in groupby(sorted(results, key=key), key=key)], outputs
 
 
-def _baselines(cases: Sequence[Case]) -> dict[str, Callable[[Case], np.ndarray]]:
+def _baselines(cases: Sequence[Case]) -> dict[str, Method]:
     levels = {case.peak_snr for case in cases}
     widths = {level: best_gaussian([case for case in cases if case.peak_snr == level]) for level in levels}
     return {
         "Gaussian": lambda case: gaussian(case.noisy, case.g_map, widths[case.peak_snr]),
         "TV-3D": lambda case: tv3d(case.noisy, case.g_map),
     }
-
-
-def _non_local_means(cases: Sequence[Case]) -> dict[str, Callable[[Case], np.ndarray]]:
-    levels = {case.peak_snr for case in cases}
-    strengths = {level: best_nlm([case for case in cases if case.peak_snr == level]) for level in levels}
-    return {"NLM-3D": lambda case: nlm3d(case.noisy, case.g_map, strengths[case.peak_snr])}
 
 
 def table(rows: Sequence[Row]) -> str:

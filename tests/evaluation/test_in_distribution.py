@@ -37,7 +37,12 @@ def test_moving_pixels_are_the_tenth_that_moves_most():
 def test_identity_gains_nothing_and_half_the_error_6_db():
     cases = [case(8, seed=0), case(8, seed=1), case(4, seed=2)]
     rows, outputs = evaluate(
-        halve_error_of(cases), cases, baselines=False, others={"identity": lambda y, g: y}, name="half", show_progress=False
+        halve_error_of(cases),
+        cases,
+        baselines=False,
+        others={"identity": lambda case: case.noisy},
+        name="half",
+        show_progress=False,
     )
 
     assert [(row.level, row.method, row.n) for row in rows] == [
@@ -85,7 +90,9 @@ def test_the_network_sees_every_shape_once_before_its_time_is_taken():
 
 def test_table_and_csv(tmp_path):
     cases = [case(8, seed=0), case(8, seed=1), case(4, seed=2)]
-    rows, _ = evaluate(halve_error_of(cases), cases, baselines=False, others={"identity": lambda y, g: y}, show_progress=False)
+    rows, _ = evaluate(
+        halve_error_of(cases), cases, baselines=False, others={"identity": lambda case: case.noisy}, show_progress=False
+    )
 
     lines = table(rows).splitlines()
     starred = [line.split()[:2] for line in lines if "*" in line]
@@ -107,7 +114,7 @@ def test_table_and_csv(tmp_path):
     [
         (lambda y, g: y[0], None, r"network on square 0 returned \(20, 20\)"),
         (lambda y, g: y * np.nan, None, "1600 values that are not finite"),
-        (lambda y, g: y, {"network": lambda y, g: y}, "two methods are called 'network'"),
+        (lambda y, g: y, {"network": lambda case: case.noisy}, "two methods are called 'network'"),
     ],
 )
 def test_refusals(denoise, others, message):
