@@ -57,7 +57,7 @@ def place(case: ScanCase) -> tuple[int, int, int]:
     from scipy import ndimage
 
     label = list(REGIONS[case.card["settings"]["kind"]].values())[-1]
-    depth = np.stack([ndimage.distance_transform_edt(frame == label) for frame in case.labels])
+    depth = np.stack([np.asarray(ndimage.distance_transform_edt(frame == label)) for frame in case.labels])
     frames = np.abs(np.arange(len(depth)) - len(depth) // 2)
     frame = min(np.flatnonzero(depth.any(axis=(1, 2))), key=lambda t: frames[t])
     y, x = np.unravel_index(int(depth[frame].argmax()), depth[frame].shape)
@@ -82,7 +82,8 @@ def checker(denoise: Denoise, *, probes: int = 8, copies: int = 39) -> Callable[
         of_risk, of_copies = jax.random.split(key)
         t, y, x = place(case)
         noise_there = np.broadcast_to(case.g_map, case.noisy.shape)[t, y, x]
-        lesion = blob(noisy.shape, (y, x), RADIUS) * noise_there * np.exp(1j * np.angle(case.truth[t, y, x]))
+        frames, height, width = case.noisy.shape
+        lesion = blob((frames, height, width), (y, x), RADIUS) * noise_there * np.exp(1j * np.angle(case.truth[t, y, x]))
         mse, risk, left = statistics(partial, noisy, clean, g_map, scan, of_risk, probes=probes)
         recovery, response, turned, loss = small(partial, noisy, clean, g_map, jnp.asarray(lesion, jnp.complex64), (t, y, x))
         test = residual_test(
@@ -100,7 +101,7 @@ def checker(denoise: Denoise, *, probes: int = 8, copies: int = 39) -> Callable[
             sure_error=float(risk.standard_error),
             residual=[float(p) for p in test.p_values],
             recovery=[float(share) for share in recovery],
-            width=[_width(np.asarray(response), axis) for axis in range(3)],
+            width=[_width(response, axis) for axis in range(3)],
             phase_error=float(turned),
             g_map_loss=[float(one) for one in loss],
             noise_left=float(left),
@@ -119,7 +120,7 @@ def _with_noise(denoise, noisy: Array, clean: Array, g_map: Array, scan: Scan, k
     return power(error, error), sure(bound, noisy, noise, of_sure, probes), jnp.mean(left / g_map)
 
 
-def _of_structures(denoise, noisy: Array, clean: Array, g_map: Array, lesion: Array, point: tuple[Array, Array, Array]):
+def _of_structures(denoise, noisy: Array, clean: Array, g_map: Array, lesion: Array, point: tuple[int, int, int]):
     """Recovery of a lesion, impulse response, error of phase, sensitivity to the g-map."""
     bound = lambda image: denoise(image, g_map)
     return (
@@ -130,7 +131,7 @@ def _of_structures(denoise, noisy: Array, clean: Array, g_map: Array, lesion: Ar
     )
 
 
-def _width(response: np.ndarray, axis: int) -> float | None:
+def _width(response: Array, axis: int) -> float | None:
     try:
         return width_at_half_maximum(response, axis)
     except ValueError:  # a single frame, or a point near the border

@@ -16,13 +16,15 @@ from snraware_jax.evaluation.reproduce.tables import CINES
 from snraware_jax.noise import NoiseSettings
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from snraware_jax.evaluation.paper_figures import Output
     from snraware_jax.evaluation.scans import ScanCase
 
+    Made = tuple[Figure, dict[str, Any]]  # and the numbers on it
+
 OF_PHANTOM = ("hrnet_cnnt", "unet_conv3d")  # networks of the paper's figure 3
 REPLICAS = {"small": 4, "paper": 64}
-
-Made = "tuple[Figure, dict[str, Any]]"
 
 
 def figures(asked: Asked) -> int:
@@ -37,7 +39,7 @@ def figures(asked: Asked) -> int:
     return 0
 
 
-def figure_1(asked: Asked) -> Made:
+def figure_1(asked: Asked) -> "Made":
     from snraware_jax.evaluation import paper_figures
 
     record = open_source(runs.suite(asked.output, CINES[asked.preset]), "test")[0]
@@ -47,7 +49,7 @@ def figure_1(asked: Asked) -> Made:
     return paper_figures.figure_1(record.image, record.gmaps, NoiseSettings(), jax.random.key(0), **of_pixels)
 
 
-def figure_3(asked: Asked) -> Made:
+def figure_3(asked: Asked) -> "Made":
     from snraware_jax.evaluation import paper_figures
 
     names = ("phantom_r2", "phantom_r4")
@@ -59,19 +61,19 @@ def figure_3(asked: Asked) -> Made:
     return paper_figures.figure_3(r2, r4, of_network)
 
 
-def figure_4(asked: Asked) -> Made:
+def figure_4(asked: Asked) -> "Made":
     from snraware_jax.evaluation import paper_figures
 
     return paper_figures.figure_4(_case(asked, "realtime_cine"), _outputs(asked, asked.model, "realtime_cine", asked.modes))
 
 
-def figure_5(asked: Asked) -> Made:
+def figure_5(asked: Asked) -> "Made":
     from snraware_jax.evaluation import paper_figures
 
     return paper_figures.figure_5(_case(asked, "perfusion_rest"), _outputs(asked, asked.model, "perfusion_rest", asked.modes))
 
 
-def figure_6(asked: Asked) -> Made:
+def figure_6(asked: Asked) -> "Made":
     from snraware_jax.evaluation import paper_figures
 
     cases = [_case(asked, name) for name in ("mprage", "spine")]
