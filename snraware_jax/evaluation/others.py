@@ -115,12 +115,13 @@ def noise_psd(
       of SD 1.
     """
     draw = jax.jit(noise)
-    powers = []
-    for key in jax.random.split(jax.random.key(0), count):
+
+    def power_of(key: Array) -> np.ndarray:
         unit = np.asarray(draw(key), np.complex128) / g_map
         # both parts together: |F(re)|^2 + |F(im)|^2 at k is the mean of |F|^2 at k and -k
         power = np.abs(np.fft.fftn(unit)) ** 2
         mirrored = np.roll(np.flip(power), 1, axis=(0, 1, 2))
-        powers.append((power + mirrored) / 4)
-    density = np.mean(powers, axis=0)
+        return (power + mirrored) / 4
+
+    density = np.asarray(sum(power_of(key) for key in jax.random.split(jax.random.key(0), count)) / count)
     return np.broadcast_to(density.mean(axis=0), density.shape) if independent_frames else density
