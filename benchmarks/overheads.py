@@ -62,7 +62,9 @@ def train(config: "ConfigDict", data: Path, stall: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, watched(config) as watch:
         source = Stalling(training, stall) if stall else training
         loop.train(config, run, source, open_source(data, "validation"), Path(folder), watch)
-        return read_metrics(Path(folder) / "timing.jsonl")[-1]
+        row = read_metrics(Path(folder) / "timing.jsonl")[-1]
+    print(f"overheads: {json.dumps(row)}", flush=True)  # so that one that is cut off leaves something
+    return row
 
 
 def saves(config: "ConfigDict", repeats: int) -> dict[str, float]:
