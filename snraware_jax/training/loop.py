@@ -23,6 +23,7 @@ from snraware_jax.evaluation import pictures
 from snraware_jax.metrics import gain_db
 from snraware_jax.progress import Progress, say
 from snraware_jax.training import checkpoint, mesh, processes
+from snraware_jax.training.clock import Clock
 from snraware_jax.training.health import Watch
 from snraware_jax.training.logging import MetricsWriter, Timing, read_metrics
 from snraware_jax.training.profile import profiler
@@ -50,8 +51,7 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
     with ExitStack() as opened:
         # ---- restore, or start ----------------------------------------------------------------------------------------------
         checkpoints, best = workdir / "checkpoints", workdir / "best"
-        with clock("checkpoint"):
-            state, step = _restore(checkpoints, run)
+        state, step = _restore(checkpoints, run, clock)
         if step >= run.steps:
             _draw_curves(workdir)
             return state
@@ -124,8 +124,8 @@ def train(config: ConfigDict, run: Run, training: Source, validation: Source, wo
                     progress.note(
                         f"step {longest['step']}: gradients not finite for {longest['skipped']:.0f} steps; going back"
                     )
-                    with clock("checkpoint"):
-                        state, step = _restore(checkpoints, run)
+                    state, step = _restore(checkpoints, run, clock)
+                    with clock("data"):
                         batches = batches_of(config, run, training, step)
                         batch = next(batches)
                     timing.went_back(step)
@@ -239,10 +239,12 @@ def _draw_curves(workdir: Path) -> None:
         pictures.curves(workdir / "curves.png", read_metrics(workdir / "metrics.jsonl"))
 
 
-def _restore(checkpoints: Path, run: Run) -> tuple[TrainState, int]:
+def _restore(checkpoints: Path, run: Run, clock: Clock) -> tuple[TrainState, int]:
     if not processes.of_first(len(checkpoint.steps(checkpoints))):
-        return run.initial_state(), 0
-    step, state, passed_over = checkpoint.restore(checkpoints, run.abstract_state)
+        with clock("compile"):  # which is all that it takes
+            return run.initial_state(), 0
+    with clock("checkpoint"):
+        step, state, passed_over = checkpoint.restore(checkpoints, run.abstract_state)
     for line in (*passed_over, f"resumed at step {step} of {run.steps}"):
         _say(line)
     return state, step

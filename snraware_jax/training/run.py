@@ -69,6 +69,8 @@ def assemble(config: ConfigDict, samples: int, devices: Sequence[Any] | None = N
     initial: Callable[[], TrainState] = lambda: state.create(nnx.to_pure_dict(nnx.state(build())), optimizer)
     abstract = jax.eval_shape(initial)
     sharding = mesh.state_sharding(abstract, over)
+    # run once: hundreds of small draws, which take a CPU's compiler 15 s for hrnet_cnnt.py:quick, and 5 s where it does not optimise
+    once = {"xla_backend_optimization_level": 0} if over.devices.flat[0].platform == "cpu" else {}
     noise = configuration.noise_settings(config)
     loss = losses.weighted_sum(configuration.loss_weights(config))
     return Run(
@@ -78,7 +80,7 @@ def assemble(config: ConfigDict, samples: int, devices: Sequence[Any] | None = N
         noise=noise,
         magnitude=settings.magnitude,
         abstract_state=jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, sharding),
-        initial_state=jax.jit(initial, out_shardings=sharding),
+        initial_state=jax.jit(initial, out_shardings=sharding, compiler_options=once),
         train_step=step.make_train_step(
             graphdef,
             noise,
