@@ -19,8 +19,8 @@ from snraware_jax.training.clock import Clock
 CODES = {signal.SIGTERM: STOPPED, signal.SIGINT: INTERRUPTED}
 NOTHING_UNSAVED = ("start", "compile", "test")  # phases that may be left at once
 INTERVAL = 1.0  # seconds between looks at the clock
-BETWEEN_QUESTIONS = 2.0  # seconds, to the coordinator
-PATIENCE = 3.0  # seconds without an answer until the log says so
+BETWEEN_QUESTIONS = 1.0  # seconds, to the coordinator
+PATIENCE = 2.0  # seconds without an answer until the log says so: before a heartbeat of 5 s ends the process
 
 
 def limits(minutes: float) -> dict[str, float]:
