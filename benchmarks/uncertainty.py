@@ -19,7 +19,10 @@ from tables import number, table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 if TYPE_CHECKING:
+    from jax.tree_util import Partial
+
     from data_pipeline.records import Record
+    from snraware_jax.evaluation.generalisation import Denoise
     from snraware_jax.noise import NoiseSettings
 
 REPLICAS = 64  # and probes of a noise map
@@ -45,9 +48,17 @@ def noises() -> "dict[str, NoiseSettings]":
 
 
 def middle(record: "Record", size: tuple[int, int, int]) -> "Record":
-    """The middle of a series as a series of its own."""
+    """The middle of a series as a series of its own.
+
+    Raises:
+      InputError: if the series is smaller.
+    """
     from dataclasses import replace
 
+    from snraware_jax.errors import InputError
+
+    if any(wanted > whole for whole, wanted in zip(record.image.shape, size, strict=True)):
+        raise InputError(f"series {record.sample_id} is {record.image.shape}: give a --size that it has")
     t, y, x = (
         slice((whole - wanted) // 2, (whole - wanted) // 2 + wanted)
         for whole, wanted in zip(record.image.shape, size, strict=True)
@@ -57,14 +68,9 @@ def middle(record: "Record", size: tuple[int, int, int]) -> "Record":
 
 def measure(workdir: Path, series: int, size: tuple[int, int, int], realisations: int, truth: int) -> list[dict[str, Any]]:
     """Figures of every colour."""
-    import jax
-    import jax.numpy as jnp
-
     from configs import base
     from data_pipeline.sources import open_source
-    from snraware_jax.evaluation import noise_maps
-    from snraware_jax.evaluation.cases import noise_of, noisy_cases
-    from snraware_jax.evaluation.sure import power, sure
+    from snraware_jax.errors import InputError
     from snraware_jax.inference.denoiser import whole
     from snraware_jax.training import best, configuration
 
@@ -72,60 +78,80 @@ def measure(workdir: Path, series: int, size: tuple[int, int, int], realisations
     source = open_source(Path(config.data.path or workdir / "data"), "test")
     records = [middle(source[number], size) for number in range(min(series, len(source)))]
     found = best.restore(config, workdir)
-    denoise = whole(found.run.graphdef, found.params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
-    rows = []
-    for colour, settings in noises().items():
-        true, estimated = [], []
-        for number_of, record in enumerate(records):
-            case, noise = noisy_cases([record], (LEVEL,), settings)[0], noise_of(record, LEVEL, settings)
+    if found.run.magnitude:
+        raise InputError(f"{workdir}: a network of magnitudes, whose noise is not additive; give one of complex images")
+    denoise: Any = whole(found.run.graphdef, found.params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
+    return [
+        {"colour": colour} | errors(denoise, records, settings, realisations) | maps(denoise, records[0], settings, truth)
+        for colour, settings in noises().items()
+    ]
 
-            @jax.jit
-            def of_copy(key, case=case, noise=noise):
-                of_noise, of_probes = jax.random.split(key)
-                noisy = case.clean + noise(of_noise)
-                bound = lambda y: denoise(y, jnp.asarray(case.g_map))
-                error = bound(noisy) - case.clean
-                return power(error, error), sure(bound, noisy, noise, of_probes, PROBES).mse
 
-            for key in jax.random.split(jax.random.key(number_of), realisations):
-                one, other = of_copy(key)
-                true.append(float(one))
-                estimated.append(float(other))
-        case, noise = noisy_cases(records[:1], (LEVEL,), settings)[0], noise_of(records[0], LEVEL, settings)
-        bound = lambda y, case=case: denoise(y, jnp.asarray(case.g_map))
-        maps = {}
-        for name, of in (("derivative", noise_maps.from_derivative), ("replicas", noise_maps.from_replicas)):
-            on = lambda y, key, of=of, noise=noise, bound=bound: of(bound, y, noise, key, REPLICAS)
-            maps[name] = jax.jit(on)(jnp.asarray(case.noisy), jax.random.key(1))
-        # noisy copies of the clean series: what the noise in the output is for the noise that the input has
-        exact = jax.jit(lambda y, key, noise=noise, bound=bound: noise_maps.from_replicas(bound, y, noise, key, truth))
-        reference = exact(jnp.asarray(case.clean), jax.random.key(2))
-        rows.append(
-            {
-                "colour": colour,
-                "mse": sum(true) / len(true),
-                "sure": sum(estimated) / len(estimated),
-                **{f"{name}_bias": float(jnp.mean(one) / jnp.mean(reference) - 1) for name, one in maps.items()},
-                **{
-                    f"{name}_error": float(jnp.sqrt(jnp.mean((one - reference) ** 2)) / jnp.mean(reference))
-                    for name, one in maps.items()
-                },
-            }
-        )
-    return rows
+def errors(denoise: "Denoise", records: "list[Record]", settings: "NoiseSettings", realisations: int) -> dict[str, float]:
+    """Mean squared error of noisy copies of every series, what SURE says, and the standard error of the difference."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from snraware_jax.evaluation.cases import noise_of, noisy_cases
+    from snraware_jax.evaluation.sure import power, sure
+
+    @jax.jit
+    def of_copy(denoise: "Partial", clean: jax.Array, g_map: jax.Array, noise: "Partial", key: jax.Array) -> jax.Array:
+        of_noise, of_probes = jax.random.split(key)
+        noisy, bound = clean + noise(of_noise), lambda y: denoise(y, g_map)
+        error = bound(noisy) - clean
+        return jnp.stack([power(error, error), sure(bound, noisy, noise, of_probes, PROBES).mse])
+
+    found = []
+    for number_of, record in enumerate(records):
+        case, noise = noisy_cases([record], (LEVEL,), settings)[0], noise_of(record, LEVEL, settings)
+        keys = jax.random.split(jax.random.key(number_of), realisations)
+        found += [np.asarray(of_copy(denoise, case.clean, case.g_map, noise, key)) for key in keys]
+    true, estimated = np.transpose(found)
+    spread = float(np.std(estimated - true, ddof=1) / len(true) ** 0.5)
+    return {"mse": float(true.mean()), "sure": float(estimated.mean()), "standard_error": spread}
+
+
+def maps(denoise: "Denoise", record: "Record", settings: "NoiseSettings", truth: int) -> dict[str, float]:
+    """How far noise maps of one series are off, on average and at a point."""
+    from functools import partial
+
+    import jax
+    import jax.numpy as jnp
+
+    from snraware_jax.evaluation import noise_maps
+    from snraware_jax.evaluation.cases import noise_of, noisy_cases
+
+    case, noise = noisy_cases([record], (LEVEL,), settings)[0], noise_of(record, LEVEL, settings)
+
+    @partial(jax.jit, static_argnums=(0, 2))
+    def of(way: Any, y: jax.Array, count: int, key: jax.Array) -> jax.Array:
+        return way(lambda y: denoise(y, jnp.asarray(case.g_map)), y, noise, key, count)
+
+    # noisy copies of the clean series: what the noise in the output is for the noise that the input has
+    reference = of(noise_maps.from_replicas, jnp.asarray(case.clean), truth, jax.random.key(2))
+    found = {}
+    for name, way in (("derivative", noise_maps.from_derivative), ("replicas", noise_maps.from_replicas)):
+        one = of(way, jnp.asarray(case.noisy), REPLICAS, jax.random.key(1))
+        found[f"{name}_bias"] = float(jnp.mean(one) / jnp.mean(reference) - 1)
+        found[f"{name}_error"] = float(jnp.sqrt(jnp.mean((one - reference) ** 2)) / jnp.mean(reference))
+    return found
 
 
 def show(report: dict[str, Any]) -> str:
     """The report as two tables."""
     percent = lambda value: f"{100 * value:+.1f} %"
-    errors = [
-        [row["colour"], number(row["mse"]), number(row["sure"]), percent(row["sure"] / row["mse"] - 1)]
+    of_sure = [
+        [row["colour"], number(row["mse"]), number(row["sure"])]
+        + [percent(row["sure"] / row["mse"] - 1), f"{100 * row['standard_error'] / row['mse']:.1f} %"]
         for row in report["rows"]
     ]
     names = ("derivative_bias", "replicas_bias", "derivative_error", "replicas_error")
-    maps = [[row["colour"], *(percent(row[name]) for name in names)] for row in report["rows"]]
+    of_maps = [[row["colour"], *(percent(row[name]) for name in names)] for row in report["rows"]]
     header = f"noise|derivatives: mean|{REPLICAS} replicas: mean|derivatives: RMS of a point|replicas: RMS of a point"
-    return table("Mean squared error and SURE", "noise|true|SURE|difference", errors) + "\n" + table("Noise maps", header, maps)
+    of_error = table("Mean squared error and SURE", "noise|true|SURE|difference|its standard error", of_sure)
+    return of_error + "\n" + table("Noise maps", header, of_maps)
 
 
 def main() -> None:

@@ -16,12 +16,13 @@ import jax
 
 from data_pipeline import prepare_inputs, prepare_plan, prepare_shards, records, simulator
 from data_pipeline.prepare_inputs import Input, record_of_simulation
-from data_pipeline.prepare_plan import RECORDS_PER_SHARD, Plan, write_json
+from data_pipeline.prepare_plan import RECORDS_PER_SHARD, Plan
 from data_pipeline.prepare_shards import Failure, Task
 from data_pipeline.records import SPLITS, Storage
 from data_pipeline.sources import FIRST_SUBJECT, MOST_SUBJECTS, SHARDS, SimulatorSource
 from snraware_jax import files
 from snraware_jax.errors import InputError
+from snraware_jax.formats.atomic import write_json
 from snraware_jax.progress import Progress
 
 Format = Literal["hdf5", "tfds"]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from data_pipeline.prepare_inputs import Input, count_series
 from data_pipeline.records import SPLITS
 from snraware_jax.errors import InputError
-from snraware_jax.formats.atomic import replacing
+from snraware_jax.formats.atomic import write_json
 from snraware_jax.progress import Progress
 
 RECORDS_PER_SHARD = 16
@@ -188,12 +188,6 @@ def _share(name: str) -> float:
 
 
 # ---------------------------------------------------------------- files
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON that appears whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1))
 
 
 def write(plan: Plan, splits: Mapping[str, str], output: Path) -> None:

@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 
 from data_pipeline import records, simulator
 from data_pipeline.prepare_inputs import makers
-from data_pipeline.prepare_plan import Item, Shard, write_json
+from data_pipeline.prepare_plan import Item, Shard
 from data_pipeline.records import Record, Storage
 from snraware_jax.errors import InputError
+from snraware_jax.formats.atomic import write_json
 from snraware_jax.progress import Progress
 
 

@@ -23,7 +23,7 @@ from data_pipeline.simulator import TABLE_1, Settings, study
 from data_pipeline.sources import SHARDS, digest, open_source
 from snraware_jax.errors import InputError, describe
 from snraware_jax.evaluation import scans
-from snraware_jax.formats.atomic import replacing
+from snraware_jax.formats.atomic import write_json
 from snraware_jax.progress import Progress
 from snraware_jax.recon import chain
 
@@ -32,11 +32,19 @@ SEED = 2_000_000  # of populations that no training sees
 
 
 class Suite(NamedTuple):
-    """Settings of the simulator, how many subjects, and whether of series that get noise as in training, instead of scans."""
+    """A population and what is made of it.
+
+    Attributes:
+      settings: of the simulator.
+      subjects: how many.
+      series: whether of series that get noise as in training, instead of scans.
+      first: number of the first subject, so that suites that are tested together do not share bodies.
+    """
 
     settings: Settings
     subjects: int
     series: bool = False
+    first: int = 0
 
 
 class Opened(NamedTuple):
@@ -61,7 +69,7 @@ SUITES = {
     "cine_small": Suite(Settings(), 12, series=True),  # of the size that the quick configurations train on
     "realtime_cine": Suite(TABLE_1["realtime_cine"], 10),
     "perfusion_stress": Suite(replace(TABLE_1["perfusion_stress"], slices=1), 5),
-    "perfusion_rest": Suite(replace(TABLE_1["perfusion_rest"], slices=1), 5),
+    "perfusion_rest": Suite(replace(TABLE_1["perfusion_rest"], slices=1), 5, first=5),
     "mprage": Suite(TABLE_1["mprage"], 1),
     "spine": Suite(replace(TABLE_1["spine"], slices=1), 1),
     "phantom_r2": Suite(TABLE_1["phantom_r2"], 3),
@@ -75,7 +83,8 @@ def make(suite: str, subject: int, settings: Settings) -> scans.ScanCase:
     Its truth is the same k-space without noise in the same chain: what unmixing leaves of aliases is in both, so that `noisy - truth`
     is noise and nothing else. (Against the fully sampled image a cine at R = 2 differs by some 1.5 % of its peak.)
     """
-    made = study(SEED, subject, settings)[0]
+    first = SUITES[suite].first if suite in SUITES else 0
+    made = study(SEED, first + subject, settings)[0]
     plan = chain.calibrate(made.scan, (settings.acceleration,))
     g_map = np.asarray(plan.g_map)
     image, clean = (np.asarray(chain.apply(plan, k, made.scan.acquired)) * g_map for k in (made.scan.kspace, made.noise_free))
@@ -108,8 +117,7 @@ def build(name: str, folder: Path, subjects: int) -> str:
     files = known | {path.name: _digest_of(path, known.get(path.name)) for path in paths}
     version = digest(json.dumps(files, sort_keys=True))
     index = {"suite": name, "version": version, "command": " ".join(sys.argv), "seed": SEED, "series": suite.series}
-    with replacing(home / INDEX) as temporary:
-        temporary.write_text(json.dumps(index | {"settings": settings, "files": files}, indent=1) + "\n")
+    write_json(home / INDEX, index | {"settings": settings, "files": files})
     return version
 
 

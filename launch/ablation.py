@@ -36,8 +36,8 @@ def main() -> None:
     from configs import ablation
     from launch import evaluation, training
     from snraware_jax.evaluation import ablation as comparison
+    from snraware_jax.formats.atomic import write_json
     from snraware_jax.training import configuration
-    from snraware_jax.training.configuration import write_json
 
     workdir = Path(WORKDIR.value)
     configuration.validate(CONFIG.value, jax.device_count())

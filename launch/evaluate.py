@@ -29,6 +29,8 @@ REPLICAS = flags.DEFINE_integer("replicas", 64, "noisy copies of every scan of a
 PART = flags.DEFINE_list("part", None, "frames, rows, columns of a scan of slices, about the labelled heart: 12,80,80 [all]")
 DRAWS = flags.DEFINE_integer("draws", 1, "of the noise of every series of a suite", lower_bound=1)
 CHECKS = flags.DEFINE_bool("checks", False, "of scans also SURE, residual, lesions, phase, error of the g-map")
+OF_RECORDS = (DATA, SPLIT, SERIES, PEAK_SNR, OTHERS)
+OF_SUITES = (CASES, REPLICAS, PART, DRAWS, CHECKS)
 
 
 def main() -> None:
@@ -41,12 +43,17 @@ def main() -> None:
     others.check(OTHERS.value)
     if WORKDIR.value is None:
         raise InputError("which run? --workdir=DIR, the folder of launch/train.py")
+    idle, of = (
+        (OF_RECORDS, "records, not of a --suite") if SUITE.value is not None else (OF_SUITES, "a --suite, not of records")
+    )
+    if given := [flag.name for flag in idle if flag.present]:
+        raise InputError(f"--{given[0]} is of {of}; leave it out")
     workdir = Path(WORKDIR.value)
     config = configuration.restore(workdir, base.get_config())
     if CONFIG.value is not None:
         configuration.compare(CONFIG.value, workdir)
         config = CONFIG.value
-    config.mesh.fsdp = 1  # the machine need not be the one of the training
+    config.mesh.fsdp, config.vgg_weights = 1, ""  # the machine need not be the one of the training
     if SERIES.value is not None:
         config.evaluation.series = SERIES.value
     if PEAK_SNR.value is not None:

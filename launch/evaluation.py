@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from data_pipeline.records import Record
 from data_pipeline.sources import digest, open_source
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import in_distribution, pictures, results
@@ -49,6 +50,13 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
     count = min(len(source), config.evaluation.series)
     series = [source[i * len(source) // count] for i in range(count)]
     cases = noisy_cases(series, config.evaluation.peak_snr, run.noise, magnitude=run.magnitude)
+    if not cases:
+        raise InputError(
+            f"{data}: the noise of these series is above peak SNR {max(config.evaluation.peak_snr):g}; give lower levels"
+        )
+    warnings = _warnings(series, cases)
+    for line in warnings:
+        print(f"evaluate: {line}", flush=True)
     levels = ", ".join(f"{level:g}" for level in config.evaluation.peak_snr)
     print(
         f"evaluate: parameters of step {step}; {count} series of the {split} split of {data}, at peak SNR {levels} (max |clean| over "
@@ -59,6 +67,8 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
     rows, outputs = in_distribution.evaluate(network, cases, baselines=config.evaluation.baselines, others=more)
     print(in_distribution.table(rows), flush=True)
     output.mkdir(parents=True, exist_ok=True)
+    for before in output.glob("peak_snr_*.png"):
+        before.unlink()  # of other parameters, perhaps
     in_distribution.write_csv(rows, output / "table.csv")
     shown = []
     for level in config.evaluation.peak_snr:
@@ -67,7 +77,8 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
             middle = of_level[len(of_level) // 2]
             pictures.comparison(output / f"peak_snr_{level:g}.png", cases[middle], outputs[middle])
             shown.append(_entry(cases[middle], outputs[middle]))
-    about = _about(workdir, f"Parameters of step {step} on the {split} split of {data}", rows, time.perf_counter() - started)
+    title, seconds = f"Parameters of step {step} on the {split} split of {data}", time.perf_counter() - started
+    about = _about(workdir, title, rows, seconds, warnings)
     results.write(output, shown, about)
     print(f"evaluate: table and pictures in {output}; snraware report {output} makes a page of them", flush=True)
 
@@ -78,7 +89,22 @@ def _entry(case: in_distribution.Case, outputs: dict[str, np.ndarray]) -> result
     return results.Entry(name, case.noisy, next(iter(outputs.values())), case.g_map, case.clean)
 
 
-def _about(workdir: Path, title: str, rows: Sequence[in_distribution.Row], seconds: float) -> results.About:
+def _warnings(series: Sequence[Record], cases: Sequence[in_distribution.Case]) -> list[str]:
+    """What limits the figures: references that have noise of their own."""
+    noisy = {f"series {one.sample_id}": one.native_noise for one in series if one.native_noise}
+    added = [(case.sigma / noisy[case.name]) ** 2 - 1 for case in cases if case.name in noisy]  # over the variance of their own
+    if not added:
+        return []
+    return [
+        f"{len(noisy)} of {len(series)} references have noise of their own, which the input has too: the truth itself would gain "
+        f"{10 * np.log10(min(added)):.1f} dB at the highest level, {10 * np.log10(max(added)):.1f} at the lowest, and what keeps noise "
+        "is favoured"
+    ]
+
+
+def _about(
+    workdir: Path, title: str, rows: Sequence[in_distribution.Row], seconds: float, warnings: Sequence[str]
+) -> results.About:
     """How the series were made, with the table of gains."""
     versions = configuration.versions()
     columns = "peak SNR|method|gain, dB|SD, dB|series|median, dB|gain of the 10 % that move most, dB|s/series"
@@ -90,5 +116,6 @@ def _about(workdir: Path, title: str, rows: Sequence[in_distribution.Row], secon
         seed=0,  # of `noisy_cases`
         device=jax.devices()[0].device_kind,
         seconds=seconds,
+        warnings=list(warnings),
         tables=[results.Table("Gain over the noisy input (complex squared error)", columns.split("|"), rows)],
     )

@@ -1,6 +1,5 @@
 """A trained network on a test suite (`data_pipeline.suites`): figures of every case, of which tables and pictures are made."""
 
-import csv
 import dataclasses
 import sys
 import time
@@ -19,12 +18,11 @@ from snraware_jax.evaluation import cases, generalisation, results, scans
 from snraware_jax.evaluation.checks import checker
 from snraware_jax.evaluation.in_distribution import Case
 from snraware_jax.evaluation.quality import quality
-from snraware_jax.formats.atomic import replacing
+from snraware_jax.formats.atomic import write_csv, write_json
 from snraware_jax.inference.denoiser import Denoiser, whole
 from snraware_jax.noise import NoiseSettings
 from snraware_jax.progress import Progress
 from snraware_jax.training import best, configuration
-from snraware_jax.training.configuration import write_json
 
 INPUT_SNR = (0.05, 0.09, 0.15, 0.27, 0.48, 0.84, 1.5, 2.6, 4.6, 8.0)
 OF_CURVE = 1  # series, the first
@@ -68,6 +66,10 @@ def evaluate(config: ConfigDict, workdir: Path, home: Path, output: Path, option
     found = best.restore(config, workdir)
     if options.checks and (suite.series or found.run.magnitude):
         raise InputError("checks are of scans with known noise and of networks of complex images; leave out --checks")
+    if suite.series and options.part:
+        raise InputError(f"{suite.name} is looked at as a whole; leave out --part")
+    if not suite.series and options.draws != 1:
+        raise InputError(f"{suite.name} has the noise of its scans; leave out --draws")
     configured = digest((workdir / "config.json").read_text())
     about = {
         "suite": suite.name,
@@ -81,9 +83,10 @@ def evaluate(config: ConfigDict, workdir: Path, home: Path, output: Path, option
     }
     print(f"evaluate: parameters of step {found.step}, suite {suite.name} {suite.version}", flush=True)
     output.mkdir(parents=True, exist_ok=True)
+    (output / RESULTS).unlink(missing_ok=True)  # of an earlier look: half of it and half of this one would pass for one
     if suite.series:
         about |= _of_series(found.denoise, found.run.magnitude, home, options)
-        _write_csv(output / "quality.csv", about["cases"])
+        write_csv(output / "quality.csv", [_flat(case) for case in about["cases"]])
     else:
         about |= _of_scans(found, config, suite, output, options, configured)
     write_json(output / RESULTS, about)
@@ -114,8 +117,8 @@ def _of_series(denoise: Denoiser, magnitude: bool, home: Path, options: Options)
             rows.append({"case": case.name, "input_snr": level, "sigma": case.sigma, **of})
             progress.update(len(rows))
     of_all = {"network": seconds, "compilation": compiling, "all": time.perf_counter() - began}
-    per_frame = seconds / sum(len(case.noisy) for _, case in drawn)
-    return {"noise": dataclasses.asdict(noise), "seconds": of_all, "seconds_per_frame": per_frame, "cases": rows}
+    of_time = {"seconds": of_all, "seconds_per_frame": seconds / sum(len(case.noisy) for _, case in drawn)}
+    return {"options": options._asdict(), "noise": dataclasses.asdict(noise), "cases": rows} | of_time
 
 
 def _of_scans(
@@ -137,11 +140,12 @@ def _of_scans(
             case = scans.read(path)
             case = scans.around(case, list(regions.values()), options.part) if options.part else case
             raw = generalisation.raw(case)
-            outputs = of_case(case, jax.random.key(number))
+            of_replicas, of_checks = jax.random.split(jax.random.key(number))
+            outputs = of_case(case, of_replicas)
             of_output = generalisation.figures(case, outputs, magnitude)
             rows.append({"case": case.name, "raw": _plain(raw), "denoised": _plain(of_output)})
             if check is not None:
-                rows[-1]["checks"] = check(case, jax.random.key(number))._asdict()
+                rows[-1]["checks"] = check(case, of_checks)._asdict()
             measured[NETWORK].append(of_output)
             measured[generalisation.RAW].append(raw)
             if len(shown) < SHOWN:
@@ -195,14 +199,7 @@ def _plain(measured: generalisation.Measured) -> dict[str, Any]:
     return {"regions": {name: one._asdict() for name, one in measured.regions.items()}, "g_factor": dict(measured.g_factor)}
 
 
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """A line a case; figures by kind, complex_gain_db say."""
-    flat = [
-        {key: value for key, value in row.items() if not isinstance(value, dict)}
-        | {f"{kind}_{name}": value for kind in ("magnitude", "complex") for name, value in row.get(kind, {}).items()}
-        for row in rows
-    ]
-    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(flat[0]))
-        writer.writeheader()
-        writer.writerows(flat)
+def _flat(case: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of a table; figures by kind, complex_gain_db say."""
+    plain = {key: value for key, value in case.items() if not isinstance(value, dict)}
+    return plain | {f"{kind}_{name}": value for kind in ("magnitude", "complex") for name, value in case.get(kind, {}).items()}

@@ -67,7 +67,8 @@ def _with_steps(config: ConfigDict, training: "Source", workdir: Path) -> Config
     """The configuration with steps for its minutes: as many as were measured to fit at the first start, by WORKDIR/budget.json."""
     import jax
 
-    from snraware_jax.training import configuration, loop, processes
+    from snraware_jax.formats.atomic import write_json
+    from snraware_jax.training import loop, processes
     from snraware_jax.training.run import assemble
 
     path = workdir / "budget.json"
@@ -77,7 +78,7 @@ def _with_steps(config: ConfigDict, training: "Source", workdir: Path) -> Config
         steps = processes.of_first(max(1, round(60 * config.train.minutes / seconds)))
         if jax.process_index() == 0:
             print(f"train: {seconds:.2f} s a step, so {steps} steps in {config.train.minutes:g} minutes", flush=True)
-            configuration.write_json(path, {"steps": steps})
+            write_json(path, {"steps": steps})
     config = config.copy_and_resolve_references()
     config.train.update(steps=steps, minutes=0.0)
     return config

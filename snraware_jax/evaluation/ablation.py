@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from snraware_jax.errors import InputError
 from snraware_jax.evaluation.in_distribution import Case, Denoise
 from snraware_jax.evaluation.statistics import holm
 from snraware_jax.metrics import gain_db
@@ -36,7 +37,7 @@ def gains(denoise: Denoise, cases: Sequence[Case]) -> list[dict[str, float]]:
     for case in cases:
         output = np.asarray(denoise(case.noisy, case.g_map))
         if not np.isfinite(output).all():
-            raise ValueError(
+            raise InputError(
                 f"{case.name}, peak SNR {case.peak_snr:g}: {np.count_nonzero(~np.isfinite(output))} values are not finite"
             )
         magnitude = gain_db(*(np.abs(image) for image in (case.noisy, output, case.clean)))

@@ -1,12 +1,14 @@
 """Fixed test cases: clean series with noise of stated levels, the same in every run."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.tree_util import Partial
 
 from snraware_jax.evaluation.in_distribution import Case
 from snraware_jax.noise import NoiseSettings, pairs, sample_key
@@ -32,17 +34,17 @@ class Clean(Protocol):
 
 
 def noisy_cases(
-    series: Sequence[Clean], peak_snr: Sequence[float], noise: NoiseSettings, seed: int = 0, magnitude: bool = False
+    series: Sequence[Clean], peak_snr: Sequence[float], noise: NoiseSettings, magnitude: bool = False
 ) -> list[Case]:
     """Every series at every noise level: sigma is set so that max |clean| / noise SD before the g-map is the level.
 
-    Filters and g-map are drawn as in training, from (seed, sample id); a series whose own noise is above the level is left out.
+    Filters and g-map are drawn as in training, from the sample id; a series whose own noise is above the level is left out.
     `magnitude` makes cases without phase, of the same noise.
     """
     cases = []
     for one in series:
         for level in peak_snr:
-            drawn = _drawn(one, level, noise, seed)
+            drawn = _drawn(one, level, noise)
             if drawn is not None:
                 cases.append(_case(one, drawn, noise, magnitude)._replace(peak_snr=level))
     return cases
@@ -79,25 +81,31 @@ def _case(one: Clean, drawn: tuple[Array, Draw], noise: NoiseSettings, magnitude
 _realise = jax.jit(realise, static_argnums=4)
 
 
-def noise_of(one: Clean, level: float, noise: NoiseSettings, seed: int = 0) -> Callable[[Array], Array]:
+def noise_of(one: Clean, level: float, noise: NoiseSettings) -> Partial:
     """Other realisations of the noise that `noisy_cases` gives a series at a level: key -> `[T, H, W]` complex64.
+
+    What it is of are arguments of a compiled program: series of one size share it.
 
     Raises:
       ValueError: if the series has noise of its own, of which there is one realisation only, or more of it than the level allows.
     """
-    drawn = _drawn(one, level, noise, seed)
+    drawn = _drawn(one, level, noise)
     if one.native_noise or drawn is None:
         raise ValueError(f"series {one.sample_id} has noise of its own ({one.native_noise:g}): its truth is not known")
     _, choices = drawn
-    nothing, gmaps = jnp.zeros(one.image.shape, jnp.complex64), jnp.asarray(one.gmaps)
-    return lambda key: realise(key, nothing, gmaps, choices, noise, 0.0).noisy
+    return Partial(_noise_under(noise), jnp.zeros(one.image.shape, jnp.complex64), jnp.asarray(one.gmaps), choices)
 
 
-def _drawn(one: Clean, level: float, noise: NoiseSettings, seed: int) -> tuple[Array, Draw] | None:
+@cache
+def _noise_under(noise: NoiseSettings) -> Callable[[Array, Array, Draw, Array], Array]:
+    return lambda nothing, gmaps, choices, key: realise(key, nothing, gmaps, choices, noise, 0.0).noisy
+
+
+def _drawn(one: Clean, level: float, noise: NoiseSettings) -> tuple[Array, Draw] | None:
     """Key of the noise of a series, and what was drawn with the sigma of a level; None if its own noise is above the level."""
     variance = (np.abs(one.image).max() / level) ** 2 - one.native_noise**2
     if variance <= 0:
         return None
-    of_choices, of_noise = jax.random.split(sample_key(seed, TEST_EPOCH, one.sample_id))
+    of_choices, of_noise = jax.random.split(sample_key(0, TEST_EPOCH, one.sample_id))
     choices = draw(of_choices, noise, one.gmaps.shape[0])
     return of_noise, choices._replace(sigma=jnp.float32(np.sqrt(variance)))

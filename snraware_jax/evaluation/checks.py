@@ -19,7 +19,7 @@ from snraware_jax.evaluation.detail import (
 )
 from snraware_jax.evaluation.generalisation import REGIONS, Denoise
 from snraware_jax.evaluation.noise_maps import from_derivative
-from snraware_jax.evaluation.residuals import moments, residual_test
+from snraware_jax.evaluation.residuals import compared, residuals
 from snraware_jax.evaluation.scans import Scan, ScanCase, noise_of
 from snraware_jax.evaluation.sure import power, sure
 
@@ -74,10 +74,11 @@ def checker(denoise: Denoise, *, probes: int = 8, copies: int = 39) -> Callable[
     """
     statistics = jax.jit(_with_noise, static_argnames=("probes",))
     small = jax.jit(_of_structures)
+    bootstrap = jax.jit(_of_residual, static_argnames=("copies",))
     partial = denoise if isinstance(denoise, Partial) else Partial(denoise)
 
     def check(case: ScanCase, key: Array) -> Checks:
-        scan = Scan(*map(jnp.asarray, (case.unmixing, case.acquired, case.corner)))
+        scan = case.scan
         noisy, clean, g_map = (jnp.asarray(array) for array in (case.noisy, case.truth, case.g_map))
         of_risk, of_copies = jax.random.split(key)
         t, y, x = place(case)
@@ -86,15 +87,7 @@ def checker(denoise: Denoise, *, probes: int = 8, copies: int = 39) -> Callable[
         lesion = blob((frames, height, width), (y, x), RADIUS) * noise_there * np.exp(1j * np.angle(case.truth[t, y, x]))
         mse, risk, left = statistics(partial, noisy, clean, g_map, scan, of_risk, probes=probes)
         recovery, response, turned, loss = small(partial, noisy, clean, g_map, jnp.asarray(lesion, jnp.complex64), (t, y, x))
-        test = residual_test(
-            lambda image: partial(image, g_map),
-            noisy,
-            g_map,
-            lambda one: noise_of(one, scan, noisy.shape),
-            moments,
-            of_copies,
-            copies,
-        )
+        test = compared(*bootstrap(partial, noisy, g_map, scan, of_copies, copies=copies))
         return Checks(
             mse=float(mse),
             sure=float(risk.mse),
@@ -118,6 +111,12 @@ def _with_noise(denoise, noisy: Array, clean: Array, g_map: Array, scan: Scan, k
     error = bound(noisy) - clean
     left = from_derivative(bound, noisy, noise, of_map, probes)
     return power(error, error), sure(bound, noisy, noise, of_sure, probes), jnp.mean(left / g_map)
+
+
+def _of_residual(denoise, noisy: Array, g_map: Array, scan: Scan, key: Array, copies: int):
+    """Figures of the residual and of its copies."""
+    noise = lambda one: noise_of(one, scan, noisy.shape)
+    return residuals(lambda image: denoise(image, g_map), noisy, g_map, noise, key, copies)
 
 
 def _of_structures(denoise, noisy: Array, clean: Array, g_map: Array, lesion: Array, point: tuple[int, int, int]):

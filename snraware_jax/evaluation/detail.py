@@ -55,9 +55,11 @@ def width_at_half_maximum(response: Array, axis: int) -> float:
       axis: 0, 1 or 2.
 
     Raises:
-      ValueError: if it does not fall to a half on both sides.
+      ValueError: if it is 0, or does not fall to a half on both sides.
     """
     magnitude = np.abs(np.asarray(response))
+    if not magnitude.any():
+        raise ValueError("the response is 0 everywhere: the output does not depend on this point")
     peak = np.unravel_index(np.argmax(magnitude), magnitude.shape)
     line = np.moveaxis(magnitude, axis, -1)[tuple(np.delete(peak, axis))] / magnitude[peak]
     above = line[peak[axis] :], line[peak[axis] :: -1]

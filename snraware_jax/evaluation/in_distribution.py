@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from snraware_jax.errors import InputError
 from snraware_jax.evaluation.baselines import best_gaussian, gaussian, tv3d
 from snraware_jax.formats.atomic import replacing
 from snraware_jax.metrics import gain_db
@@ -93,7 +94,7 @@ def _measure(method: str, denoise: Method, case: Case) -> tuple[_Result, np.ndar
     if denoised.shape != case.clean.shape:
         raise ValueError(f"{method} on {case.name} returned {denoised.shape}: expected {case.clean.shape}")
     if not np.all(np.isfinite(denoised)):
-        raise ValueError(
+        raise InputError(
             f"{method} on {case.name} returned {np.count_nonzero(~np.isfinite(denoised))} values that are not finite"
         )
 
@@ -146,7 +147,8 @@ def evaluate(
       outputs: for every case, in the order of `cases`, its denoised image `[T, H, W]` by method.
 
     Raises:
-      ValueError: if there are no cases, two methods share a name, or one returns another shape or values that are not finite.
+      ValueError: if there are no cases, two methods share a name, or one returns another shape.
+      InputError: if one returns values that are not finite.
     """
     if not cases:
         raise ValueError("no cases to evaluate on: the test set is empty")

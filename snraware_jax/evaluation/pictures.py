@@ -61,7 +61,10 @@ def comparison(path: str | Path, case: Case, outputs: Mapping[str, np.ndarray]) 
         if name != "clean":
             axes = sheet.axes(1, column)
             _show(axes, factor * errors[name], ERROR_MAP, top)
-            rmse = float(mse(image, case.clean)) ** 0.5
+            parts = lambda series: (
+                series if np.imag(case.clean).any() else np.real(series)
+            )  # magnitudes have one part that errs
+            rmse = float(mse(parts(image), parts(case.clean))) ** 0.5
             gain = float(gain_db(case.noisy, image, case.clean))
             words = f"RMSE {rmse:.2f}" + ("" if name == "noisy" else f"   {gain:+.1f} dB")
             axes.set_xlabel(words, fontsize=words_size, color=INK if name == "noisy" else ACCENT, labelpad=4)

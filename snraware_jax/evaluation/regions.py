@@ -12,7 +12,7 @@ class Region(NamedTuple):
 
     Attributes:
       signal: mean magnitude.
-      noise: mean noise SD, per real component.
+      noise: noise SD, root mean square, per real component: a mean of SDs that were estimated from few replicas would be too low.
       fidelity: how much of the true signal the series has, sum Re(conj(truth) series) / sum |truth|^2; 1 is all of it.
     """
 
@@ -22,7 +22,7 @@ class Region(NamedTuple):
 
     @property
     def snr(self) -> float:
-        """Mean magnitude over mean noise SD."""
+        """Mean magnitude over noise SD."""
         return self.signal / self.noise
 
 
@@ -58,7 +58,7 @@ def measure(series: np.ndarray, noise: np.ndarray, mask: np.ndarray, truth: np.n
     if not true.any():
         raise InputError("the truth is 0 in the whole region: take one with signal")
     fidelity = np.sum(np.real(np.conj(true) * series[mask])) / np.sum(np.abs(true) ** 2)
-    return Region(float(np.mean(np.abs(series[mask]))), float(np.mean(within)), float(fidelity))
+    return Region(float(np.mean(np.abs(series[mask]))), float(np.sqrt(np.mean(within**2))), float(fidelity))
 
 
 def contrast_to_noise(one: Region, other: Region) -> float:

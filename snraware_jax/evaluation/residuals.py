@@ -4,23 +4,22 @@ The residual of even a perfect denoiser does not have the noise's SD: what the d
 compared with residuals of the same denoiser on series of which all is known, its own output with new noise.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation.noise_maps import Denoiser, Noise
 
-Statistic = Callable[[Array], Array]  # of a residual over g, [T, H, W] complex64 -> [K]
 LAGS = ((1, 0, 0), (0, 1, 0), (0, 0, 1))  # frames, rows, columns
 
 
 class ResidualTest(NamedTuple):
-    """A statistic of the residual and of its copies.
+    """`moments` of the residual and of its copies.
 
     Attributes:
       observed: `[K]`, of y - f(y).
@@ -34,22 +33,16 @@ class ResidualTest(NamedTuple):
     p_values: np.ndarray
 
 
-def residual_test(
-    denoise: Denoiser, noisy: Array, g_map: Array, noise: Noise, statistic: Statistic, key: Array, copies: int = 64
-) -> ResidualTest:
-    """Compares a statistic of the residual with its distribution under the noise model.
+def residuals(denoise: Denoiser, noisy: Array, g_map: Array, noise: Noise, key: Array, copies: int = 64) -> tuple[Array, Array]:
+    """`moments` of the residual, and of copies of it under the noise model: `[4]` and `[copies, 4]`, for `compared`.
 
     Args:
       denoise: `[T, H, W]` complex64 -> the same; its g-map is bound before.
       noisy: `[T, H, W]` complex64.
       g_map: `[H, W]`, by which residuals are divided.
       noise: realisations of the noise in `noisy`, a function of a key.
-      statistic: `moments`, say.
       key: of the copies' noise.
       copies: their number; the least p-value is 1 / (copies + 1).
-
-    Raises:
-      InputError: if a statistic is not finite.
 
     Source: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 16.
     """
@@ -57,15 +50,23 @@ def residual_test(
 
     def of_copy(one: Array) -> Array:
         copy = output + noise(one)
-        return statistic((copy - denoise(copy)) / g_map)
+        return moments((copy - denoise(copy)) / g_map)
 
-    observed = np.asarray(statistic((noisy - output) / g_map))
-    copied = np.asarray(jax.lax.map(of_copy, jax.random.split(key, copies)))
+    return moments((noisy - output) / g_map), jax.lax.map(of_copy, jax.random.split(key, copies))
+
+
+def compared(observed: ArrayLike, copied: ArrayLike) -> ResidualTest:
+    """The residual against its copies, figures of `residuals`.
+
+    Raises:
+      InputError: if they are not finite.
+    """
+    observed, copied = np.asarray(observed), np.asarray(copied)
     if not (np.isfinite(observed).all() and np.isfinite(copied).all()):
         raise InputError("residuals over g are not finite: the g-map has points of 0, or the denoiser gives what is no number")
     distance = lambda x: np.abs(x - copied.mean(axis=0))
     farther = np.sum(distance(copied) >= distance(observed), axis=0)
-    return ResidualTest(observed, copied, (1 + farther) / (1 + copies))
+    return ResidualTest(observed, copied, (1 + farther) / (1 + len(copied)))
 
 
 def moments(residual: Array) -> Array:

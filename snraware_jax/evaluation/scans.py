@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,10 +61,9 @@ class ScanCase:
     corner: tuple[int, int] = (0, 0)
 
     @property
-    def noise(self) -> Callable[[Array], Array]:
-        """Realisations of the noise in `noisy`: key -> `[T, H, W]` complex64."""
-        scan = Scan(jnp.asarray(self.unmixing), jnp.asarray(self.acquired), jnp.asarray(self.corner))
-        return lambda key: noise_of(key, scan, self.noisy.shape)
+    def scan(self) -> Scan:
+        """What `noise_of` needs to draw the noise in `noisy` anew."""
+        return Scan(jnp.asarray(self.unmixing), jnp.asarray(self.acquired), jnp.asarray(self.corner))
 
     def region(self, label: int, margin: int = 1) -> np.ndarray:
         """`[T, H, W]` bool: the points of a label farther than `margin` from every other and from the border of their frame."""
@@ -132,9 +131,3 @@ def around(case: ScanCase, labels: Sequence[int], size: tuple[int, int, int]) ->
         acquired=case.acquired[t],
         corner=(case.corner[0] + first[1], case.corner[1] + first[2]),
     )
-
-
-def noise_scale(case: ScanCase) -> float:
-    """Measured noise SD of the realisations over g, 1 if the case is sound: the mean of 8 realisations over all points."""
-    drawn = jax.lax.map(case.noise, jax.random.split(jax.random.key(0), 8))
-    return float(jnp.sqrt(jnp.mean(jnp.abs(drawn / case.g_map) ** 2) / 2))

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from data_pipeline.patches import PRESETS
 from snraware_jax import models
 from snraware_jax.errors import InputError
-from snraware_jax.formats.atomic import replacing
+from snraware_jax.formats.atomic import write_json
 from snraware_jax.interop import vgg_weights
 from snraware_jax.models import ModelSettings
 from snraware_jax.noise import NoiseSettings
@@ -345,12 +345,6 @@ def versions() -> dict[str, str]:
     """What this run was computed with: packages, Python, the machine's kind."""
     packages = {name: importlib.metadata.version(name) for name in VERSIONED}
     return {"python": platform.python_version(), "machine": platform.machine(), "command": " ".join(sys.argv), **packages}
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
 def _read(path: Path, kind: type[dict] | type[list] = dict) -> Any:

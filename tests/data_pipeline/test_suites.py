@@ -20,7 +20,10 @@ def test_truth_and_noise(scan_case):
     """What is not the truth is noise of SD g; the truth is the simulated object but for what the chain makes of it."""
     unit = (scan_case.noisy - scan_case.truth) / scan_case.g_map
     assert np.sqrt(np.mean(np.abs(unit) ** 2) / 2) == pytest.approx(1, abs=0.05)
-    assert scans.noise_scale(scan_case) == pytest.approx(1, abs=0.02)
+    drawn = [
+        scans.noise_of(key, scan_case.scan, unit.shape) / scan_case.g_map for key in jax.random.split(jax.random.key(0), 8)
+    ]
+    assert np.sqrt(np.mean(np.abs(drawn) ** 2) / 2) == pytest.approx(1, abs=0.02)
     object_ = np.abs(simulate(suites.SEED, 0, SCAN).truth)
     assert np.corrcoef(np.abs(scan_case.truth).ravel(), object_.ravel())[0, 1] > 0.99
 
@@ -103,8 +106,8 @@ def test_a_part_of_a_scan_has_its_noise(scan_case):
     first = next(t for t in range(2) if (scan_case.noisy[t, y : y + 24, x : x + 20] == part.noisy[0]).all())
     same_frames = dataclasses.replace(scan_case, acquired=scan_case.acquired[first : first + 3], noisy=scan_case.noisy[:3])
     key = jax.random.key(4)
-    whole = np.asarray(same_frames.noise(key))
-    np.testing.assert_allclose(part.noise(key), whole[:, y : y + 24, x : x + 20], atol=1e-5)
+    whole = np.asarray(scans.noise_of(key, same_frames.scan, same_frames.noisy.shape))
+    np.testing.assert_allclose(scans.noise_of(key, part.scan, part.noisy.shape), whole[:, y : y + 24, x : x + 20], atol=1e-5)
     again = scans.around(part, [1, 2], (3, 10, 10))
     np.testing.assert_array_equal(again.g_map, scan_case.g_map[again.corner[0] :, again.corner[1] :][:10, :10])
 

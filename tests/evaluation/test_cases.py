@@ -35,3 +35,15 @@ def test_input_snr_is_the_mean_signal():
         assert np.abs(case.clean).mean() == pytest.approx(level, rel=1e-4)
     same = noisy_cases([OTHER], (found[3][1].peak_snr,), NOISE)[0]
     np.testing.assert_allclose(same.noisy, found[3][1].noisy, rtol=1e-4, atol=1e-4)
+
+
+def test_levels_that_a_series_is_too_noisy_for_are_left_out():
+    """A series with noise of its own gets what is missing up to the level, and nothing at levels that its own noise is above."""
+    peak = float(np.abs(SERIES.image).max())
+    noisy = SERIES._replace(native_noise=peak / 8)
+    assert [case.peak_snr for case in noisy_cases([noisy, OTHER], (4.0, 16.0), NOISE)] == [4.0, 4.0, 16.0]
+    (case,) = noisy_cases([noisy], (4.0,), NoiseSettings(filters=False))
+    assert case.sigma == pytest.approx(peak / 4, rel=1e-4)
+    added = (case.noisy - case.clean) / case.g_map
+    expected = np.sqrt(1 - (4 / 8) ** 2)
+    assert np.sqrt(np.mean(np.abs(added) ** 2) / 2) == pytest.approx(expected, abs=4 * expected / np.sqrt(4 * added.size))

@@ -19,6 +19,7 @@ def test_what_does_nothing_has_the_error_of_the_noise(scan_case):
     assert found.width == pytest.approx([1, 1, 1], abs=1e-3)  # straight lines from 1 to 0
     assert found.g_map_loss == pytest.approx([0, 0], abs=1e-5)
     assert found.noise_left == pytest.approx(1, abs=0.1)
+    assert found.residual == [1.0] * 4  # nothing is removed, from the scan or from its copies
 
 
 def test_a_filter(scan_case):
@@ -31,6 +32,15 @@ def test_a_filter(scan_case):
     assert found.phase_error == pytest.approx(0, abs=1e-5)
     assert found.g_map_loss == pytest.approx([0, 0], abs=1e-4)  # a factor on the whole map cancels
     assert 0.1 < found.noise_left < 0.4
+
+
+def test_the_residual_is_compared_with_the_noise_of_the_scan(scan_case):
+    """What takes away everything leaves the noise and the image, which its copies, of noise alone, do not have."""
+    everything = checker(lambda y, g: 0 * y, probes=1, copies=39)(scan_case, jax.random.key(2))
+    assert everything.residual[0] == pytest.approx(1 / 40)
+    image = scan_case.truth
+    only_noise = checker(lambda y, g: 0 * y + image, probes=1, copies=39)(scan_case, jax.random.key(3))
+    assert min(only_noise.residual) > 1 / 40
 
 
 def test_the_place_lies_in_the_myocardium(scan_case):

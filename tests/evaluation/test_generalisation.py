@@ -22,7 +22,7 @@ def test_a_filter_lowers_the_noise_by_what_its_taps_say(scan_case):
     for name in generalisation.HEART:
         # noise of neighbours is nearly independent
         assert after.regions[name].noise == pytest.approx(LEFT * before.regions[name].noise, rel=0.1)
-        assert before.g_factor[name] == pytest.approx(before.regions[name].noise)
+        assert before.g_factor[name] == pytest.approx(before.regions[name].noise, rel=1e-2)
     # the filter smears bright blood over dark myocardium, which the SNR counts as signal, and the fidelity shows
     assert after.regions["blood pool"].fidelity < 1 < 1.2 < after.regions["myocardium"].fidelity
 

@@ -8,6 +8,7 @@ import pytest
 
 from configs import table2
 from data_pipeline.records import Record
+from data_pipeline.sources import digest
 from snraware_jax.evaluation import paper_figures
 from snraware_jax.evaluation.reproduce import __main__ as reproduce
 from snraware_jax.evaluation.reproduce import figures, runs
@@ -32,14 +33,17 @@ def started(monkeypatch, tmp_path):
             if "unet_vit3d-proposed" in flags["workdir"]:
                 raise subprocess.CalledProcessError(2, command)
             Path(flags["workdir"]).mkdir(parents=True)
+            (Path(flags["workdir"]) / "config.json").write_text("c")
         else:
             home = Path(flags["output"])
-            home.mkdir(parents=True)
+            home.mkdir(parents=True, exist_ok=True)
             found = results_of(50.0) if "cine_small" in flags["suite"] else results_of_scans(flags["workdir"])
-            (home / "results.json").write_text(json.dumps(found))
+            (home / "results.json").write_text(
+                json.dumps(found | {"command": " ".join(command[1:]), "configuration": digest("c")})
+            )
 
     monkeypatch.setattr(runs, "_run", run)
-    monkeypatch.setattr(runs, "_records", lambda output, config: output / "data")
+    monkeypatch.setattr(runs, "_simulate", lambda config, output: None)
     return commands
 
 
@@ -91,6 +95,12 @@ def test_table3(started, tmp_path):
     started.clear()
     assert reproduce.main(["table3", f"--output={tmp_path}", "--model=hrnet_cnnt"]) == 0
     assert not [command for command in started if command[1].startswith("launch/")]
+    found = tmp_path / "runs" / "hrnet_cnnt-proposed" / "realtime_cine" / "results.json"
+    found.write_text(found.read_text().replace("--replicas=16", "--replicas=2"))  # somebody has looked at it in another way
+    (tmp_path / "runs" / "hrnet_cnnt-without_g_factor" / "config.json").write_text("d")
+    assert reproduce.main(["table3", f"--output={tmp_path}", "--model=hrnet_cnnt"]) == 0
+    again = [command[2].rpartition("/")[2] for command in started if command[1] == "launch/evaluate.py"]
+    assert again == ["hrnet_cnnt-proposed"] + ["hrnet_cnnt-without_g_factor"] * 3
 
 
 def test_figures_are_handed_what_they_need(started, tmp_path, monkeypatch):
@@ -123,10 +133,27 @@ def test_a_row_of_another_suite_is_refused(started, tmp_path, capsys):
     row = tmp_path / "rows" / "hrnet_cnnt-proposed.json"
     row.write_text(row.read_text().replace('"v"', '"w"'))
     assert reproduce.main(flags) == 2
-    assert "suite w; give another --output, or delete it" in capsys.readouterr().err
+    assert "version w of the suite, not v; give another --output, or delete it" in capsys.readouterr().err
     row.write_text("{")
     assert reproduce.main(flags) == 2
     assert "damaged" in capsys.readouterr().err
+
+
+def test_a_folder_is_of_one_preset_and_of_one_set_of_records(started, tmp_path, capsys):
+    assert reproduce.main(["table2", f"--output={tmp_path}", "--models=hrnet_cnnt", "--modes=proposed"]) == 0
+    started.clear()
+    for flags in (["--preset=paper"], ["--data=/records"]):
+        assert reproduce.main(["table3", f"--output={tmp_path}", *flags]) == 2
+    assert not started
+    error = capsys.readouterr().err
+    assert "begun with --preset=small, simulated records, not with --preset=paper, simulated records; give" in error
+    assert "not with --preset=small, --data=/records; give" in error
+
+
+def test_modes_that_networks_in_2d_do_not_have(started, tmp_path, capsys):
+    assert reproduce.main(["table2", f"--output={tmp_path}", "--models=hrnet_vit2d", "--modes=without_g_factor"]) == 2
+    assert "trained as proposed only" in capsys.readouterr().err
+    assert not started
 
 
 def test_bad_flags(tmp_path, capsys, monkeypatch):

@@ -1,12 +1,14 @@
 """The bootstrap of residuals: quiet where the noise is as said and nothing else is removed, loud where not."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from snraware_jax.errors import InputError
-from snraware_jax.evaluation.residuals import moments, residual_test
+from snraware_jax.evaluation.residuals import compared, moments, residuals
 from tests.evaluation.linear import filtered
 
 SHAPE = (6, 16, 15)
@@ -18,10 +20,19 @@ def white(key):
     return jax.lax.complex(parts[0], parts[1])
 
 
+@partial(jax.jit, static_argnums=(0, 3, 5))
+def figures(denoise, noisy, g_map, noise, key, copies):
+    return residuals(denoise, noisy, g_map, noise, key, copies)
+
+
+def bootstrap(*given):
+    return compared(*figures(*given))
+
+
 def test_p_values_are_even_where_all_is_as_said():
     """Smooth signals, which the filter keeps: p-values of 60 series are spread over (0, 1)."""
     keys = jax.random.split(jax.random.key(0), (60, 2))
-    p_values = np.array([residual_test(filtered, white(a), G_MAP, white, moments, b, 24).p_values for a, b in keys])
+    p_values = np.array([bootstrap(filtered, white(a), G_MAP, white, b, 24).p_values for a, b in keys])
     assert p_values.mean(axis=0) == pytest.approx(0.5, abs=4 * 0.29 / np.sqrt(60))
     assert (p_values < 0.1).mean() < 0.2
 
@@ -29,7 +40,7 @@ def test_p_values_are_even_where_all_is_as_said():
 def test_structure_that_is_removed_is_found():
     t, y, x = np.indices(SHAPE)
     checks = jnp.asarray(3.0 * (-1.0) ** (t + x + y), jnp.complex64)
-    found = residual_test(filtered, checks + white(jax.random.key(1)), G_MAP, white, moments, jax.random.key(2), 40)
+    found = bootstrap(filtered, checks + white(jax.random.key(1)), G_MAP, white, jax.random.key(2), 40)
     assert found.p_values[0] == pytest.approx(1 / 41)
     assert found.observed[0] > found.copies[:, 0].max()
     assert found.observed[2] < found.copies[:, 2].min()  # neighbours of opposite sign
@@ -37,7 +48,7 @@ def test_structure_that_is_removed_is_found():
 
 def test_noise_of_another_level_is_found():
     noisy = white(jax.random.key(3))
-    found = residual_test(filtered, noisy, G_MAP, lambda key: 0.7 * white(key), moments, jax.random.key(4), 40)
+    found = bootstrap(filtered, noisy, G_MAP, lambda key: 0.7 * white(key), jax.random.key(4), 40)
     assert found.p_values[0] == pytest.approx(1 / 41)
 
 
@@ -45,7 +56,7 @@ def test_residuals_are_divided_by_g():
     g_map = jnp.linspace(1, 3, SHAPE[1] * SHAPE[2]).reshape(SHAPE[1:])
     nothing = jnp.zeros_like
     noisy = g_map * white(jax.random.key(5))
-    found = residual_test(nothing, noisy, g_map, lambda key: g_map * white(key), moments, jax.random.key(6), 8)
+    found = bootstrap(nothing, noisy, g_map, lambda key: g_map * white(key), jax.random.key(6), 8)
     assert found.observed[0] == pytest.approx(1, abs=0.05)
     np.testing.assert_allclose(found.observed[1:], 0, atol=0.1)
 
@@ -56,4 +67,4 @@ def test_a_single_frame_has_no_neighbours_in_time():
 
 def test_no_p_value_without_figures():
     with pytest.raises(InputError, match="g-map has points of 0"):
-        residual_test(filtered, white(jax.random.key(8)), G_MAP.at[2, 3].set(0), white, moments, jax.random.key(9), 4)
+        bootstrap(filtered, white(jax.random.key(8)), G_MAP.at[2, 3].set(0), white, jax.random.key(9), 4)

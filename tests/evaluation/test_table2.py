@@ -41,7 +41,7 @@ def test_what_does_not_come_out_is_named(results):
 
 def test_table_2(results):
     text = table2.markdown(results)
-    assert "| hrnet_cnnt_large | 1,234 | 20 | **50** ± 1 | 49 ± 1 | 48 ± 1 | 47 ± 1 |" in text
+    assert "| hrnet_cnnt_large | 1,234 | 20 | **50** ± 1 | **49** ± 1 | **48** ± 1 | **47** ± 1 |" in text
     assert "| unet_conv2d | 1,234 | 20 | 46 ± 1 |  |  |  |" in text
     assert text.count("UNet, ") == text.count("HRNet, ") == 3
     latex = table2.latex(results)

@@ -23,6 +23,7 @@ import numpy as np
 from scipy import stats
 
 from snraware_jax.errors import BAD_INPUT, InputError
+from snraware_jax.formats.atomic import write_json
 from snraware_jax.training import checkpoint
 from snraware_jax.training import configuration as keep
 from snraware_jax.training.run import assemble
@@ -223,7 +224,7 @@ def on_small_disk(bench: Bench, command: Command, kind: str) -> float:
     """A training whose disk takes nothing for a while; returns the seconds until it says so."""
     folder = command.workdir / "checkpoints"
     folder.mkdir(parents=True)
-    keep.write_json(command.workdir / "config.json", keep.flatten(configuration(command)))
+    write_json(command.workdir / "config.json", keep.flatten(configuration(command)))
     with disk(folder, "6m"):
         with command.start() as training:
             training.until(lambda: checkpoint.steps(folder), "a checkpoint")

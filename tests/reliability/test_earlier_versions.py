@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from configs import base
+from snraware_jax.formats.atomic import write_json
 from snraware_jax.training import checkpoint, configuration
 from snraware_jax.training.run import assemble
 from tests.reliability.faults import Bench
@@ -53,7 +54,7 @@ def write(folder: Path) -> None:
     command.finish()
     np.save(folder / "denoised.npy", denoised(folder))
     values = json.loads((folder / "config.json").read_text())
-    configuration.write_json(folder / "config.json", values | {"data.path": ""})
+    write_json(folder / "config.json", values | {"data.path": ""})
     for path in folder.iterdir():
         if path.name not in ("checkpoints", "config.json", "denoised.npy"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -7,6 +7,7 @@
 
 To be run in the checkout, whose programs it starts. Every run has a folder OUTPUT/runs/MODEL-MODE of launch/train.py, every finished
 row of Table 2 a file OUTPUT/rows/MODEL-MODE.json, which alone is enough to go on from. Tables are written anew after every run.
+Commands for other networks or modes may run in one OUTPUT at a time, each on an accelerator of its own, say.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from snraware_jax.errors import INTERRUPTED, STOPPED, InputError, describe
-from snraware_jax.evaluation.reproduce import figures, tables
+from snraware_jax.evaluation.reproduce import figures, runs, tables
 from snraware_jax.evaluation.reproduce.runs import PRESETS, Asked
 from snraware_jax.evaluation.reproduce.table2 import MODES
 
@@ -31,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not Path("launch/train.py").is_file():
             raise InputError("no launch/train.py here; give the command in the checkout of the project")
-        return WHAT[options.what](_asked(options))
+        asked = _asked(options)
+        runs.keep(asked)
+        return WHAT[options.what](asked)
     except (InputError, OSError) as error:
         print(f"reproduce: {describe(error)}", file=sys.stderr)
         return 2
@@ -70,7 +73,6 @@ def _names(known: Sequence[str] | Mapping[str, str]) -> Any:
 
 def _asked(options: argparse.Namespace) -> Asked:
     output = options.output or Path("runs") / f"reproduction-{options.preset}"
-    output.mkdir(parents=True, exist_ok=True)
     return Asked(options.preset, output, options.data, options.models, options.modes, options.model)
 
 

@@ -13,6 +13,7 @@ from snraware_jax.evaluation.reproduce import runs
 from snraware_jax.evaluation.reproduce.runs import Asked
 from snraware_jax.evaluation.reproduce.table2 import MODES
 from snraware_jax.evaluation.reproduce.tables import CINES
+from snraware_jax.formats.atomic import write_json
 from snraware_jax.noise import NoiseSettings
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ REPLICAS = {"small": 4, "paper": 64}
 
 def figures(asked: Asked) -> int:
     """Draws every figure into OUTPUT/figures, with the numbers on it beside it."""
+    jax.config.update("jax_platforms", "cpu")  # for what is drawn; the accelerator is the networks', in processes of their own
     of: dict[int, Callable[[Asked], Made]] = {1: figure_1, 3: figure_3, 4: figure_4, 5: figure_5, 6: figure_6}
     for number, make in of.items():
         figure, numbers = make(asked)
         path = asked.output / "figures" / f"figure_{number}.png"
         save(figure, path)
-        runs.write_json(path.with_suffix(".json"), numbers)
+        write_json(path.with_suffix(".json"), numbers)
         print(f"reproduce: {path}", flush=True)
     return 0
 
@@ -88,7 +90,6 @@ def _case(asked: Asked, name: str) -> "ScanCase":
 
 def _outputs(asked: Asked, model: str, name: str, modes: Any) -> "dict[str, Output]":
     """What a network, trained in some modes, makes of the first scan of a suite: by mode, as the tables call it."""
-
     suite, found = runs.suite(asked.output, name), {}
     for mode in modes:
         workdir, _ = runs.train(asked, model, mode)

@@ -1,6 +1,6 @@
 """Programs of the project, started one after another: simulated suites and records, trainings, evaluations; and their files."""
 
-import csv
+import fcntl
 import json
 import os
 import subprocess
@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data_pipeline.sources import digest
 from snraware_jax.errors import INTERRUPTED, STOPPED, InputError
-from snraware_jax.formats.atomic import replacing
+from snraware_jax.formats.atomic import write_json
 
 PRESETS = ("small", "paper")
 
@@ -36,48 +37,84 @@ class Asked(NamedTuple):
     model: str
 
 
+def keep(asked: Asked) -> None:
+    """Notes in OUTPUT what it is for, so that nothing made for something else is ever taken for it.
+
+    Raises:
+      InputError: if it was begun for something else.
+    """
+    path, now = asked.output / "asked.json", {"preset": asked.preset, "data": asked.data and str(asked.data.resolve())}
+    if not path.exists():
+        asked.output.mkdir(parents=True, exist_ok=True)
+        write_json(path, now)
+    elif (before := read(path)) != now:
+        raise InputError(f"{asked.output}: begun with {_said(before)}, not with {_said(now)}; give another --output")
+
+
+def _said(asked: Mapping[str, Any]) -> str:
+    return f"--preset={asked.get('preset')}, " + (f"--data={asked['data']}" if asked.get("data") else "simulated records")
+
+
 def suite(output: Path, name: str) -> Path:
     """The folder of a test suite, made if it is not there."""
-    _run([sys.executable, "-m", "data_pipeline.suites", f"--output={output / 'suites'}", f"--suites={name}"])
+    with _alone(output):
+        _run([sys.executable, "-m", "data_pipeline.suites", f"--output={output / 'suites'}", f"--suites={name}"])
     return output / "suites" / name
 
 
 def train(asked: Asked, model: str, mode: str) -> tuple[Path, str]:
     """Trains what is left of a run; its folder, and the command."""
     config = f"configs/table2.py:{model}-{mode}-{asked.preset}"
-    data = asked.data or _records(asked.output, config)
+    data = asked.data or asked.output / "data"
     workdir = asked.output / "runs" / f"{model}-{mode}"
     flags = [f"--config={config}", f"--workdir={workdir}", f"--config.data.path={data}", "--config.evaluation.series=1"]
     command = [sys.executable, "launch/train.py", *flags]
     said = " ".join(["python", *command[1:]])
     done = workdir / "trained.json"
     if not done.exists():
+        if asked.data is None:
+            _simulate(config, asked.output)
         started = time.monotonic()
         _run(command)
         write_json(done, {"command": said, "seconds_of_last_start": round(time.monotonic() - started)})
     return workdir, said
 
 
-def _records(output: Path, config: str) -> Path:
-    """Simulated records that all runs share."""
+def _simulate(config: str, output: Path) -> None:
+    """Makes the records that all runs share."""
     from launch import program, training
 
-    folder = output / "data"
-    training.simulate(program.load_config(config), folder)
-    return folder
+    with _alone(output):
+        training.simulate(program.load_config(config), output / "data")
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """What several of these commands in one folder share is made by one of them, for which the others wait."""
+    with (output / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def evaluate(workdir: Path, suite: Path, output: Path, flags: Sequence[str]) -> dict[str, Any]:
     """Results of a run on a suite, made anew in a folder."""
-    command = ["launch/evaluate.py", f"--workdir={workdir}", f"--suite={suite}", f"--output={output}", *flags]
-    _run([sys.executable, *command])
+    _run([sys.executable, *_evaluation(workdir, suite, output, flags)])
     return read(output / "results.json")
 
 
+def _evaluation(workdir: Path, suite: Path, output: Path, flags: Sequence[str]) -> list[str]:
+    return ["launch/evaluate.py", f"--workdir={workdir}", f"--suite={suite}", f"--output={output}", *flags]
+
+
 def evaluated(workdir: Path, suite: Path, output: Path, flags: Sequence[str]) -> dict[str, Any]:
-    """Results of a run on a suite in a folder, made if they are not there or of another version of the suite."""
+    """Results of a run on a suite in a folder, made if those of this command, configuration and version of the suite are not there."""
     path = output / "results.json"
-    if path.exists() and (found := read(path)).get("version") == version(suite):
+    wanted = {
+        "command": " ".join(_evaluation(workdir, suite, output, flags)),
+        "configuration": digest((workdir / "config.json").read_text()),
+        "version": version(suite),
+    }
+    if path.exists() and {name: (found := read(path)).get(name) for name in wanted} == wanted:
         return found
     return evaluate(workdir, suite, output, flags)
 
@@ -116,15 +153,3 @@ def read(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
     except ValueError as error:
         raise InputError(f"{path}: damaged ({error}); delete it, and it is made again") from error
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_json(path: Path, value: Any) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n")

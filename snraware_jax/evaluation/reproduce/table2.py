@@ -17,7 +17,11 @@ MODES = {
     "without_mr_noise": "without MR noise",
     "without_reconstruction": "without recon. knowledge",
 }
-FIGURES = {"psnr_times_sigma": "PSNR, dB", "ssim": "SSIM", "gain_db": "gain, dB"}
+FIGURES = {
+    "psnr_times_sigma": "PSNR of magnitudes times sigma (MAX 2048), dB",
+    "ssim": "SSIM of magnitudes (range: maximum of the truth)",
+    "gain_db": "gain of magnitudes, dB",
+}
 BACKBONES = {"hrnet": "HRNet", "unet": "UNet"}
 Results = Mapping[tuple[str, str], Mapping[str, Any]]  # of (model, mode): results.json, with `training`
 
@@ -51,10 +55,13 @@ def markdown(results: Results) -> str:
         if not rows:
             continue
         for figure, title in FIGURES.items():
-            best = max(values(of[mode], figure).mean() for of in rows.values() for mode in of)
+            means = lambda mode, rows=rows, figure=figure: [
+                values(of[mode], figure).mean() for of in rows.values() if mode in of
+            ]
+            best = {mode: max(means(mode), default=None) for mode in MODES}
             lines = [f"| {backbone}, {title} | parameters | ms a frame | {' | '.join(MODES.values())} |", "|---" * 7 + "|"]
             for model, of in rows.items():
-                cells = [_cell(values(of[mode], figure), best) if mode in of else "" for mode in MODES]
+                cells = [_cell(values(of[mode], figure), best[mode]) if mode in of else "" for mode in MODES]
                 one = next(iter(of.values()))
                 seconds = f"{1e3 * one['seconds_per_frame']:.0f}"
                 lines.append(f"| {model} | {one['parameters']:,} | {seconds} | {' | '.join(cells)} |")
@@ -88,12 +95,14 @@ def csv_rows(results: Results) -> list[dict[str, Any]]:
 
 
 def curve(results: Results) -> str:
-    """Gain of the proposed mode at every input SNR, mean over series: a Markdown row a model."""
+    """Gain of magnitudes of the proposed mode at every input SNR, mean over series: a Markdown row a model."""
     proposed = {model: of for (model, mode), of in results.items() if mode == "proposed"}
     if not proposed:
         return ""
     levels = sorted({case["input_snr"] for of in proposed.values() for case in of["cases"]} - {None})
-    lines = [f"| gain, dB, at input SNR | {' | '.join(f'{level:g}' for level in levels)} |", "|---" * (len(levels) + 1) + "|"]
+    series = len(values(next(iter(proposed.values())), "gain_db", levels[0])) if levels else 0
+    title = f"gain of magnitudes, dB, at input SNR (n = {series})"
+    lines = [f"| {title} | {' | '.join(f'{level:g}' for level in levels)} |", "|---" * (len(levels) + 1) + "|"]
     for model, of in proposed.items():
         gains = [f"{values(of, 'gain_db', level).mean():.2f}" for level in levels]
         lines.append(f"| {model} | {' | '.join(gains)} |")
@@ -170,7 +179,7 @@ def _of_model(results: Results, model: str) -> dict[str, Mapping[str, Any]]:
     return {mode: results[model, mode] for mode in MODES if (model, mode) in results}
 
 
-def _cell(figures: np.ndarray, best: float) -> str:
+def _cell(figures: np.ndarray, best: float | None) -> str:
     text = f"{figures.mean():.4g}"
     text = f"**{text}**" if figures.mean() == best else text
     return f"{text} ± {figures.std(ddof=1):.2g}" if len(figures) > 1 else text

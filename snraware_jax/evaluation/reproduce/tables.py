@@ -13,7 +13,7 @@ from snraware_jax.evaluation.regions import Region
 from snraware_jax.evaluation.reproduce import runs, table2
 from snraware_jax.evaluation.reproduce.runs import Asked
 from snraware_jax.evaluation.reproduce.table2 import MODES
-from snraware_jax.formats.atomic import replacing
+from snraware_jax.formats.atomic import replacing, write_csv, write_json
 
 CINES = {"small": "cine_small", "paper": "cine"}
 HEARTS = {"real-time cine": ("realtime_cine",), "perfusion": ("perfusion_stress", "perfusion_rest")}  # of Table 3
@@ -25,22 +25,26 @@ FLAT = ("vit2d", "conv2d")  # cells of the networks that the paper did not train
 def table_2(asked: Asked) -> int:
     """Trains what is missing, network after network: first all of them as proposed, then the ablations; 1 if a run failed."""
     wanted, rows = _wanted(asked), asked.output / "rows"
+    if not wanted:
+        raise InputError("networks in 2-D are trained as proposed only, as in the paper; add proposed to --modes")
     rows.mkdir(exist_ok=True)
     suite = runs.suite(asked.output, CINES[asked.preset])
+    _check(rows, runs.version(suite))
     failed = []
     for number, (model, mode) in enumerate(wanted):
         name = f"{model}-{mode}"
         print(f"reproduce: {name}, {number + 1} of {len(wanted)}", flush=True)
         try:
-            if not _is_done(rows / f"{name}.json", asked.preset, runs.version(suite)):
+            if not (rows / f"{name}.json").exists():
                 workdir, command = runs.train(asked, model, mode)
-                row = runs.evaluate(workdir, suite, workdir / suite.name, []) | {"training": command, "preset": asked.preset}
-                runs.write_json(rows / f"{name}.json", row)
+                row = runs.evaluate(workdir, suite, workdir / suite.name, []) | {"training": command}
+                write_json(rows / f"{name}.json", row)
         except subprocess.CalledProcessError as error:
             failed.append(name)
             print(f"reproduce: {name} failed with exit code {error.returncode}; the others go on", file=sys.stderr)
         _write_table_2(asked.output)
-    print(f"reproduce: {asked.output / 'table2.md'}, and .csv, .tex", flush=True)
+    if any(rows.iterdir()):
+        print(f"reproduce: {asked.output / 'table2.md'}, and .csv, .tex", flush=True)
     return 1 if failed else 0
 
 
@@ -49,20 +53,15 @@ def _wanted(asked: Asked) -> list[tuple[str, str]]:
     return [(model, mode) for mode in asked.modes for model in asked.models if mode == "proposed" or not in_2d(model)]
 
 
-def _is_done(path: Path, preset: str, version: str) -> bool:
-    """Whether a row is there.
+def _check(rows: Path, version: str) -> None:
+    """Refuses rows that cannot stand in one table with new ones.
 
     Raises:
-      InputError: if it is of another preset or suite, or damaged.
+      InputError: if one is of another version of the suite, or damaged.
     """
-    if not path.exists():
-        return False
-    row = runs.read(path)
-    if (row.get("preset"), row.get("version")) != (preset, version):
-        raise InputError(
-            f"{path}: of preset {row.get('preset')}, suite {row.get('version')}; give another --output, or delete it"
-        )
-    return True
+    for path in sorted(rows.glob("*.json")):
+        if (found := runs.read(path).get("version")) != version:
+            raise InputError(f"{path}: of version {found} of the suite, not {version}; give another --output, or delete it")
 
 
 def _write_table_2(output: Path) -> None:
@@ -89,7 +88,7 @@ def _write_table_2(output: Path) -> None:
         temporary.write_text("\n\n".join(f"## {title}\n{text}" for title, text in sections.items()) + "\n")
     with replacing(output / "table2.tex") as temporary:
         temporary.write_text(table2.latex(results))
-    runs.write_csv(output / "table2.csv", table2.csv_rows(results))
+    write_csv(output / "table2.csv", table2.csv_rows(results))
 
 
 def _runs(results: table2.Results) -> str:
@@ -123,14 +122,18 @@ def table_3(asked: Asked) -> int:
         }
         lines += [row | made_by.get(row["method"], {}) for row in generalisation.csv_rows(title, found)]
         print(blocks[-1], flush=True)
-        runs.write_json(asked.output / f"table3-{names[0]}.json", results)
+        write_json(asked.output / f"table3-{title.replace(' ', '_')}.json", results)
     commands = "\n".join(f"- {mode}: `{command}`" for mode, (_, command) in trained.items())
-    how = f"Simulated scans; {' '.join(SCANS[asked.preset])} of launch/evaluate.py --suite; versions and commands in table3-*.json."
+    how = (
+        f"Simulated scans; {' '.join(SCANS[asked.preset])} of launch/evaluate.py --suite; versions and commands in table3-*.json. "
+        "The noise SD of a point has a relative error of 1 / sqrt(4 N - 4) by N replicas, of magnitudes 1 / sqrt(2 N - 2); that of a "
+        "region is the root mean square over its points."
+    )
     with replacing(asked.output / "table3.md") as temporary:
         temporary.write_text("\n\n".join([*blocks, how, commands]) + "\n")
     with replacing(asked.output / "table3.tex") as temporary:
         temporary.write_text(generalisation.latex(titled))
-    runs.write_csv(asked.output / "table3.csv", lines)
+    write_csv(asked.output / "table3.csv", lines)
     print(f"reproduce: {asked.output / 'table3.md'}, and .csv, .tex", flush=True)
     return 0
 
