@@ -21,7 +21,7 @@ DATA = flags.DEFINE_string("data", None, "folder of records [those of the traini
 SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test", "all"], "which records")
 SERIES = flags.DEFINE_integer("series", None, "how many of them, evenly chosen [that of the configuration]")
 PEAK_SNR = flags.DEFINE_list("peak_snr", None, "noise levels, --peak_snr=4,8,16,32 [those of the configuration]")
-OTHERS = flags.DEFINE_list("others", [], "further baselines, slow ones: --others=nlm,mp_pca,bm4d")
+OTHERS = flags.DEFINE_list("others", [], "further baselines, slow ones: --others=tv,nlm,mp_pca,local_pca,bm4d")
 OUTPUT = flags.DEFINE_string("output", None, "folder for the table and the pictures [WORKDIR/evaluation, WORKDIR/SUITE]")
 SUITE = flags.DEFINE_string("suite", None, "folder of a test suite, instead of records")
 CASES = flags.DEFINE_integer("cases", None, "how many subjects of a suite, the first [all]", lower_bound=1)

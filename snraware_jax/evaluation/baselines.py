@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 # (temporal, spatial) widths that `best_gaussian` chooses from, in frames and pixels
 WIDTHS = tuple((temporal, spatial) for temporal in (0.0, 0.5, 1.0, 1.5) for spatial in (0.0, 0.5, 0.75, 1.0, 1.5))
-# strengths that `best_nlm` chooses from, in units of the noise
-STRENGTHS = (0.3, 0.5, 0.7, 0.9, 1.2, 1.6)
+# what `best_strength` chooses from, in units of the noise
+STRENGTHS = (0.3, 0.5, 0.7, 0.9, 1.2, 1.6)  # of non-local means
+WEIGHTS = (0.5, 0.7, 0.9, 1.2, 1.6)  # of total variation
+CONVERGED = 1e-5  # relative change of the objective at which total variation is stopped
 DIPY = "dipy: pip install 'snraware-jax[baselines]', or -e '.[baselines]' in a clone"
 # the module behind a baseline, and how to get it; BM4D's licence allows non-commercial use only, so it is no extra of this project
 PACKAGES = {
@@ -61,19 +63,21 @@ def gaussian(y: np.ndarray, g: np.ndarray, width: float | tuple[float, float]) -
     return _in_unit_noise(partial(gaussian_filter, sigma=(temporal, spatial, spatial), mode="reflect"), y, g)
 
 
-def tv3d(y: np.ndarray, g: np.ndarray, weight: float = 0.9) -> np.ndarray:
+def tv3d(y: np.ndarray, g: np.ndarray, weight: float = 0.9, tolerance: float = 2e-4) -> np.ndarray:
     """Total variation over (T, H, W): argmin_x |x - y/g|^2 / (2 weight) + sum |grad x|, times g, for real and imaginary part.
 
-    `y [T, H, W]` complex, `g [H, W]` -> `[T, H, W]` complex64. `weight` 0.9 suits unit noise at any SNR. It stops by
-    scikit-image's default (relative change of 2e-4, at most 200 iterations). Iterating to 1e-6 instead changed the mean gain on two
-    slices of a real cine by +0.2, -0.1, +1.0 dB at peak SNR 4, 8, 16 with coloured noise, and by -0.6 to -0.3 dB with white noise.
+    `y [T, H, W]` complex, `g [H, W]` -> `[T, H, W]` complex64. `weight` 0.9 suits unit noise at any SNR. By default it
+    stops as scikit-image's does (relative change of 2e-4, at most 200 iterations), before it has converged. Iterating to 1e-6 instead
+    changed the mean gain on two slices of a real cine by +0.2, -0.1, +1.0 dB at peak SNR 4, 8, 16 with coloured noise, and by -0.6 to
+    -0.3 dB with white noise: who is to be beaten with nothing left to say gets `CONVERGED` and the best weight (`--others=tv`).
 
     Raises:
       ValueError: if `g` is not positive everywhere.
 
     Source: Chambolle, J. Math. Imaging Vis. 2004 (scikit-image).
     """
-    return _in_unit_noise(partial(denoise_tv_chambolle, weight=weight), y, g)
+    iterations = 200 if tolerance > CONVERGED else 1000
+    return _in_unit_noise(partial(denoise_tv_chambolle, weight=weight, eps=tolerance, max_num_iter=iterations), y, g)
 
 
 def nlm3d(y: np.ndarray, g: np.ndarray, strength: float = 0.9) -> np.ndarray:
@@ -201,22 +205,27 @@ def load(name: str) -> Any:
         raise InputError(f"{name} needs the package {remedy} ({absent})") from absent
 
 
-def best_nlm(cases: "Sequence[Case]", strengths: Sequence[float] = STRENGTHS, show_progress: bool = False) -> float:
-    """The strength whose mean gain over every third of `cases` is largest: an oracle, as `best_gaussian`.
+def best_strength(denoise: Callable, strengths: Sequence[float], cases: "Sequence[Case]", label: str = "") -> float:
+    """The third argument of `nlm3d` or `tv3d` whose mean gain over every third of `cases` is largest: an oracle, as `best_gaussian`.
+
+    Args:
+      denoise: `(y, g, strength) -> series`.
+      strengths: to choose from.
+      cases: of one level.
+      label: of the progress, which is silent without.
 
     Raises:
       ValueError: if there are no cases.
     """
     if not cases:
         raise ValueError("no cases to choose a strength on: give at least one")
-    tried = [(h, case) for h in strengths for case in cases[::3]]
-    gains: dict[float, list[float]] = {h: [] for h in strengths}
-    label = f"strength of NLM-3D at peak SNR {cases[0].peak_snr:g}"
-    with Progress(len(tried), label, unit="series", enabled=show_progress) as progress:
-        for number, (h, case) in enumerate(tried, 1):
-            gains[h].append(float(gain_db(case.noisy, nlm3d(case.noisy, case.g_map, h), case.clean)))
-            progress.update(number, strength=h, gain=f"{gains[h][-1]:.1f} dB")
-    return max(strengths, key=lambda h: np.mean(gains[h]))
+    tried = [(strength, case) for strength in strengths for case in cases[::3]]
+    gains: dict[float, list[float]] = {strength: [] for strength in strengths}
+    with Progress(len(tried), label, unit="series", enabled=bool(label)) as progress:
+        for number, (strength, case) in enumerate(tried, 1):
+            gains[strength].append(float(gain_db(case.noisy, denoise(case.noisy, case.g_map, strength), case.clean)))
+            progress.update(number, strength=strength, gain=f"{gains[strength][-1]:.1f} dB")
+    return max(strengths, key=lambda strength: np.mean(gains[strength]))
 
 
 def best_gaussian(cases: "Sequence[Case]", widths: Sequence[tuple[float, float]] = WIDTHS) -> tuple[float, float]:

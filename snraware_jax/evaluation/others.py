@@ -1,6 +1,7 @@
-"""Further baselines, chosen by name: non-local means, MP-PCA, local PCA and BM4D, seconds to minutes a series."""
+"""Further baselines, chosen by name: total variation at its best, non-local means, MP-PCA, local PCA, BM4D; slow ones."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 import numpy as np
@@ -8,12 +9,13 @@ from jax import Array
 
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import baselines
+from snraware_jax.evaluation.baselines import CONVERGED, STRENGTHS, WEIGHTS, best_strength, nlm3d, tv3d
 from snraware_jax.evaluation.cases import Clean, noise_of
 from snraware_jax.evaluation.in_distribution import Case, Denoise, Method
 from snraware_jax.noise import NoiseSettings
 from snraware_jax.progress import Progress
 
-TITLES = {"nlm": "NLM-3D", "mp_pca": "MP-PCA", "local_pca": "local PCA", "bm4d": "BM4D"}
+TITLES = {"tv": "TV-3D, best weight", "nlm": "NLM-3D", "mp_pca": "MP-PCA", "local_pca": "local PCA", "bm4d": "BM4D"}
 REALISATIONS = 16  # of the noise, for its power spectral density
 
 
@@ -43,8 +45,8 @@ def methods(
 ) -> dict[str, Method]:
     """The baselines of these names for `in_distribution.evaluate`, by the name that the table calls them.
 
-    Non-local means gets the strength that is best for each level, BM4D the true power spectral density of each series' noise: both
-    know more than a network is told.
+    Total variation, iterated until it has converged, and non-local means get the strength that is best for each level, BM4D the true
+    power spectral density of each series' noise: they know more than a network is told.
 
     Args:
       names: of `TITLES`.
@@ -56,7 +58,8 @@ def methods(
     """
     check(names)
     makers: dict[str, Callable[[], Method]] = {
-        "nlm": lambda: _non_local_means(cases, show_progress),
+        "tv": lambda: _at_best(partial(tv3d, tolerance=CONVERGED), WEIGHTS, cases, "weight of TV-3D", show_progress),
+        "nlm": lambda: _at_best(nlm3d, STRENGTHS, cases, "strength of NLM-3D", show_progress),
         "mp_pca": lambda: _pca(baselines.mp_pca, cases),
         "local_pca": lambda: _pca(baselines.local_pca, cases),
         "bm4d": lambda: _bm4d(series, cases, noise, magnitude, show_progress),
@@ -64,13 +67,12 @@ def methods(
     return {TITLES[name]: makers[name]() for name in names}
 
 
-def _non_local_means(cases: Sequence[Case], show_progress: bool) -> Method:
-    levels = sorted({case.peak_snr for case in cases})
-    strengths = {
-        level: baselines.best_nlm([case for case in cases if case.peak_snr == level], show_progress=show_progress)
-        for level in levels
-    }
-    return lambda case: baselines.nlm3d(case.noisy, case.g_map, strengths[case.peak_snr])
+def _at_best(denoise: Callable, strengths: Sequence[float], cases: Sequence[Case], label: str, show_progress: bool) -> Method:
+    best = {}
+    for level in sorted({case.peak_snr for case in cases}):
+        of_level = [case for case in cases if case.peak_snr == level]
+        best[level] = best_strength(denoise, strengths, of_level, f"{label} at peak SNR {level:g}" if show_progress else "")
+    return lambda case: denoise(case.noisy, case.g_map, best[case.peak_snr])
 
 
 def _pca(method: Denoise, cases: Sequence[Case]) -> Method:

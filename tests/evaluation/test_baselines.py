@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -75,6 +76,9 @@ def test_tv_gains_more_than_10_db_on_a_piecewise_constant_phantom():
     width = baselines.best_gaussian([case])
     assert tv > 10
     assert tv > gain_db(case.noisy, baselines.gaussian(case.noisy, case.g_map, width), case.clean)
+    converged = partial(baselines.tv3d, tolerance=baselines.CONVERGED)
+    weight = baselines.best_strength(converged, baselines.WEIGHTS, [case])
+    assert gain_db(case.noisy, converged(case.noisy, case.g_map, weight), case.clean) > tv + 1
 
 
 def test_best_gaussian_is_wider_at_lower_snr_and_best_of_the_list():
@@ -103,7 +107,7 @@ def test_non_local_means_finds_repeated_structure():
         28.0,
         1.0,
     )
-    strength = baselines.best_nlm([case])
+    strength = baselines.best_strength(baselines.nlm3d, baselines.STRENGTHS, [case])
     assert strength in baselines.STRENGTHS
     gain = gain_db(case.noisy, baselines.nlm3d(case.noisy, case.g_map, strength), case.clean)
     width = baselines.best_gaussian([case])

@@ -26,7 +26,7 @@ def cases():
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["nlm", "bm3d"], "--others=nlm,bm3d: no baseline is called 'bm3d'; there are nlm, mp_pca, local_pca, bm4d"),
+        (["nlm", "bm3d"], "--others=nlm,bm3d: no baseline is called 'bm3d'; there are tv, nlm, mp_pca, local_pca, bm4d"),
         (["nlm", "nlm"], "nlm is named twice"),
         (["nlm", "mp_pca"], "mp_pca needs the package dipy: pip install"),
         (["bm4d"], "bm4d needs the package bm4d: pip install bm4d"),
@@ -40,8 +40,8 @@ def test_refused_before_any_work(names, message, monkeypatch):
 
 
 def test_non_local_means_has_the_best_strength_of_each_level(cases, monkeypatch, capsys):
-    monkeypatch.setattr(baselines, "best_nlm", lambda of, show_progress: of[0].peak_snr / 10)
-    monkeypatch.setattr(baselines, "nlm3d", lambda y, g, strength: y * strength)
+    monkeypatch.setattr(others, "best_strength", lambda denoise, strengths, of, label: of[0].peak_snr / 10)
+    monkeypatch.setattr(others, "nlm3d", lambda y, g, strength: y * strength)
     rows, outputs = evaluate(lambda y, g: y, cases, baselines=False, others=others.methods(["nlm"], [SERIES], cases, COLOURED))
     assert [row.method for row in rows] == ["network", "NLM-3D"] * 2
     for case, output in zip(cases, outputs, strict=True):
