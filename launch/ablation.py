@@ -44,8 +44,8 @@ def main() -> None:
     data = Path(CONFIG.value.data.path or workdir / "data")
     if CONFIG.value.data.path:  # looked at before the workdir is made: bad input leaves no trace
         evaluation.strong_cases(CONFIG.value, data)
-    configuration.keep(CONFIG.value, workdir)
     with configuration.lock(workdir):
+        configuration.keep(CONFIG.value, workdir)
         if not CONFIG.value.data.path:
             training.simulate(CONFIG.value, data)
         cases = evaluation.strong_cases(ablation.in_mode(CONFIG.value, REFERENCE), data)
@@ -73,8 +73,8 @@ def gains_of_run(config: ConfigDict, folder: Path, data: Path, cases: "list[Case
     from snraware_jax.training import best, configuration
 
     print(f"ablation: {folder.name}", flush=True)
-    configuration.keep(config, folder)
     with configuration.lock(folder):
+        configuration.keep(config, folder)
         with training.watched(config) as watch:
             training.train(config, folder, data, watch)
         if watch.requested:

@@ -32,7 +32,9 @@ def run(main: Callable[[], int | None]) -> None:
             _refuse(str(stopped))
             return stopped.code
         except KeyboardInterrupt:
-            _refuse("interrupted; a training goes on from its newest checkpoint when the same command is given again")
+            _refuse(
+                "interrupted; the same command goes on, a training from its newest checkpoint, an evaluation from its start"
+            )
             return INTERRUPTED
 
     app.run(guarded, flags_parser=_parse)
