@@ -34,8 +34,9 @@ def compare(workdir: Path) -> dict[str, Any]:
     denoisers = {}
     for dtype in ("float32", "bfloat16"):
         config.model.dtype = dtype
-        run, _, _, denoisers[dtype] = best.restore(config, workdir)
-    cases = noisy_cases(series, config.evaluation.peak_snr, run.noise, magnitude=run.magnitude)
+        found = best.restore(config, workdir)
+        denoisers[dtype] = found.denoiser()
+    cases = noisy_cases(series, config.evaluation.peak_snr, found.noise, magnitude=found.magnitude)
     differences, gains = [], {dtype: [] for dtype in denoisers}
     for case in cases:
         outputs = {dtype: denoise(case.noisy, case.g_map) for dtype, denoise in denoisers.items()}
@@ -45,7 +46,7 @@ def compare(workdir: Path) -> dict[str, Any]:
             gains[dtype].append(float(gain_db(case.noisy[None], output[None], case.clean[None])[0]))
     return {
         "workdir": str(workdir),
-        "parameters": run.parameters,
+        "parameters": found.parameters,
         "cases": len(cases),
         "median_difference": float(np.median(differences)),
         "largest_difference": max(differences),

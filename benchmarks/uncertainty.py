@@ -71,16 +71,15 @@ def measure(workdir: Path, series: int, size: tuple[int, int, int], realisations
     from configs import base
     from data_pipeline.sources import open_source
     from snraware_jax.errors import InputError
-    from snraware_jax.inference.denoiser import whole
     from snraware_jax.training import best, configuration
 
     config = configuration.restore(workdir, base.get_config())
     source = open_source(Path(config.data.path or workdir / "data"), "test")
     records = [middle(source[number], size) for number in range(min(series, len(source)))]
     found = best.restore(config, workdir)
-    if found.run.magnitude:
+    if found.magnitude:
         raise InputError(f"{workdir}: a network of magnitudes, whose noise is not additive; give one of complex images")
-    denoise: Any = whole(found.run.graphdef, found.params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
+    denoise: Any = found.whole()
     return [
         {"colour": colour} | errors(denoise, records, settings, realisations) | maps(denoise, records[0], settings, truth)
         for colour, settings in noises().items()

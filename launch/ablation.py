@@ -79,7 +79,7 @@ def gains_of_run(config: ConfigDict, folder: Path, data: Path, cases: "list[Case
             training.train(config, folder, data, watch)
         if watch.requested:
             raise Stopped("stopped; the same command goes on", watch.code)
-        return comparison.gains(best.restore(config, folder).denoise, cases)
+        return comparison.gains(best.restore(config, folder).denoiser(), cases)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipeline.records import Record
-from data_pipeline.sources import digest, open_source
+from data_pipeline.sources import open_source
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import in_distribution, pictures, results
 from snraware_jax.evaluation.cases import noisy_cases
@@ -36,20 +36,19 @@ def strong_cases(config: ConfigDict, data: Path) -> list[in_distribution.Case]:
     return noisy_cases(strong, config.evaluation.peak_snr, configuration.noise_settings(config))
 
 
-def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: Path, others: Sequence[str] = ()) -> None:
-    """Denoises the fixed test cases with the best parameters of WORKDIR; writes table, pictures and what `snraware report` reads.
+def evaluate(config: ConfigDict, found: best.Best, data: Path, split: str, output: Path, others: Sequence[str] = ()) -> None:
+    """Denoises the fixed test cases with a network; writes table, pictures and what `snraware report` reads.
 
     `others` names further baselines (evaluation/others.py).
 
     Raises:
-      InputError: if there are no records of this split, no usable parameters, or a baseline cannot be run on these records.
+      InputError: if there are no records of this split, or a baseline cannot be run on these records.
     """
     started = time.perf_counter()
     source = open_source(data, split)
-    run, step, _, network = best.restore(config, workdir)
     count = min(len(source), config.evaluation.series)
     series = [source[i * len(source) // count] for i in range(count)]
-    cases = noisy_cases(series, config.evaluation.peak_snr, run.noise, magnitude=run.magnitude)
+    cases = noisy_cases(series, config.evaluation.peak_snr, found.noise, magnitude=found.magnitude)
     if not cases:
         raise InputError(
             f"{data}: the noise of these series is above peak SNR {max(config.evaluation.peak_snr):g}; give lower levels"
@@ -59,12 +58,12 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
         print(f"evaluate: {line}", flush=True)
     levels = ", ".join(f"{level:g}" for level in config.evaluation.peak_snr)
     print(
-        f"evaluate: parameters of step {step}; {count} series of the {split} split of {data}, at peak SNR {levels} (max |clean| over "
-        "the noise SD before the g-map); noise drawn as in training, seed 0",
+        f"evaluate: parameters of step {found.step}; {count} series of the {split} split of {data}, at peak SNR {levels} "
+        "(max |clean| over the noise SD before the g-map); noise drawn as in training, seed 0",
         flush=True,
     )
-    more = methods(others, series, cases, run.noise, magnitude=run.magnitude)
-    rows, outputs = in_distribution.evaluate(network, cases, baselines=config.evaluation.baselines, others=more)
+    more = methods(others, series, cases, found.noise, magnitude=found.magnitude)
+    rows, outputs = in_distribution.evaluate(found.denoiser(), cases, baselines=config.evaluation.baselines, others=more)
     print(in_distribution.table(rows), flush=True)
     output.mkdir(parents=True, exist_ok=True)
     for before in output.glob("peak_snr_*.png"):
@@ -77,8 +76,8 @@ def evaluate(config: ConfigDict, workdir: Path, data: Path, split: str, output: 
             middle = of_level[len(of_level) // 2]
             pictures.comparison(output / f"peak_snr_{level:g}.png", cases[middle], outputs[middle])
             shown.append(_entry(cases[middle], outputs[middle]))
-    title, seconds = f"Parameters of step {step} on the {split} split of {data}", time.perf_counter() - started
-    about = _about(workdir, title, rows, seconds, warnings)
+    title, seconds = f"Parameters of step {found.step} on the {split} split of {data}", time.perf_counter() - started
+    about = _about(found, title, rows, seconds, warnings)
     results.write(output, shown, about)
     print(f"evaluate: table and pictures in {output}; snraware report {output} makes a page of them", flush=True)
 
@@ -103,7 +102,7 @@ def _warnings(series: Sequence[Record], cases: Sequence[in_distribution.Case]) -
 
 
 def _about(
-    workdir: Path, title: str, rows: Sequence[in_distribution.Row], seconds: float, warnings: Sequence[str]
+    found: best.Best, title: str, rows: Sequence[in_distribution.Row], seconds: float, warnings: Sequence[str]
 ) -> results.About:
     """How the series were made, with the table of gains."""
     versions = configuration.versions()
@@ -111,7 +110,7 @@ def _about(
     return results.About(
         title=title,
         command=versions.pop("command"),
-        configuration=digest((workdir / "config.json").read_text()),
+        configuration=found.configuration,
         versions=versions,
         seed=0,  # of `noisy_cases`
         device=jax.devices()[0].device_kind,

@@ -9,17 +9,16 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from data_pipeline import suites
-from data_pipeline.sources import digest, open_source
+from data_pipeline.sources import open_source
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import cases, generalisation, results, scans
 from snraware_jax.evaluation.checks import checker
 from snraware_jax.evaluation.in_distribution import Case
 from snraware_jax.evaluation.quality import quality
 from snraware_jax.formats.atomic import write_csv, write_json
-from snraware_jax.inference.denoiser import Denoiser, whole
+from snraware_jax.inference.denoiser import Denoiser
 from snraware_jax.noise import NoiseSettings
 from snraware_jax.progress import Progress
 from snraware_jax.training import best, configuration
@@ -49,34 +48,31 @@ class Options(NamedTuple):
     checks: bool = False
 
 
-def evaluate(config: ConfigDict, workdir: Path, home: Path, output: Path, options: Options = Options()) -> None:  # noqa: B008
-    """Denoises a suite with the best parameters of WORKDIR and writes OUTPUT/results.json: figures of every case, and where from.
+def evaluate(found: best.Best, home: Path, output: Path, options: Options = Options()) -> None:  # noqa: B008
+    """Denoises a suite and writes OUTPUT/results.json: figures of every case, and where from.
 
     Args:
-      config: of the run.
-      workdir: of the run.
+      found: the network.
       home: folder of the suite.
       output: folder for the results; of scans also what `snraware report` makes a page of.
       options: how it is looked at.
 
     Raises:
-      InputError: for a suite or a workdir that cannot be used.
+      InputError: for a suite that cannot be used.
     """
     suite = suites.open_suite(home)
-    found = best.restore(config, workdir)
-    if options.checks and (suite.series or found.run.magnitude):
+    if options.checks and (suite.series or found.magnitude):
         raise InputError("checks are of scans with known noise and of networks of complex images; leave out --checks")
     if suite.series and options.part:
         raise InputError(f"{suite.name} is looked at as a whole; leave out --part")
     if not suite.series and options.draws != 1:
         raise InputError(f"{suite.name} has the noise of its scans; leave out --draws")
-    configured = digest((workdir / "config.json").read_text())
     about = {
         "suite": suite.name,
         "version": suite.version,
         "command": " ".join(sys.argv),
-        "configuration": configured,
-        "parameters": found.run.parameters,
+        "configuration": found.configuration,
+        "parameters": found.parameters,
         "step": found.step,
         "versions": configuration.versions(),
         "device": jax.devices()[0].device_kind,
@@ -85,10 +81,10 @@ def evaluate(config: ConfigDict, workdir: Path, home: Path, output: Path, option
     output.mkdir(parents=True, exist_ok=True)
     (output / RESULTS).unlink(missing_ok=True)  # of an earlier look: half of it and half of this one would pass for one
     if suite.series:
-        about |= _of_series(found.denoise, found.run.magnitude, home, options)
+        about |= _of_series(found.denoiser(), found.magnitude, home, options)
         write_csv(output / "quality.csv", [_flat(case) for case in about["cases"]])
     else:
-        about |= _of_scans(found, config, suite, output, options, configured)
+        about |= _of_scans(found, suite, output, options)
     write_json(output / RESULTS, about)
     print(f"evaluate: {len(about['cases'])} cases in {output / RESULTS}", flush=True)
 
@@ -121,12 +117,10 @@ def _of_series(denoise: Denoiser, magnitude: bool, home: Path, options: Options)
     return {"options": options._asdict(), "noise": dataclasses.asdict(noise), "cases": rows} | of_time
 
 
-def _of_scans(
-    found: best.Best, config: ConfigDict, suite: suites.Opened, output: Path, options: Options, configured: str
-) -> dict[str, Any]:
+def _of_scans(found: best.Best, suite: suites.Opened, output: Path, options: Options) -> dict[str, Any]:
     """Figures of Table 3, of the reconstruction and of the output; the first scans themselves for `snraware report`."""
-    magnitude = found.run.magnitude
-    denoise = whole(found.run.graphdef, found.params, tile=config.evaluation.tile, overlap=config.evaluation.overlap)
+    magnitude = found.magnitude
+    denoise = found.whole()
     of_case = generalisation.replicated(denoise, options.replicas, magnitude)
     check = checker(denoise) if options.checks else None
     files = suite.files[: options.cases]
@@ -153,7 +147,7 @@ def _of_scans(
                 shown.append(results.Entry(case.name, *arrays))
             progress.update(len(rows))
     seconds = time.perf_counter() - started
-    results.write(output, shown, _page(found, suite, options, measured, seconds, configured))
+    results.write(output, shown, _page(found, suite, options, measured, seconds))
     return {"options": options._asdict(), "magnitude": magnitude, "seconds": seconds, "cases": rows}
 
 
@@ -163,7 +157,6 @@ def _page(
     options: Options,
     measured: Mapping[str, Sequence[generalisation.Measured]],
     seconds: float,
-    configured: str,
 ) -> results.About:
     """How the scans were made, with their table, for `snraware report`."""
     versions = configuration.versions()
@@ -185,12 +178,12 @@ def _page(
     return results.About(
         title=f"Parameters of step {found.step} on the suite {suite.name} {suite.version}",
         command=versions.pop("command"),
-        configuration=configured,
+        configuration=found.configuration,
         versions=versions,
         seed=0,
         device=jax.devices()[0].device_kind,
         seconds=seconds,
-        warnings=magnitude if found.run.magnitude else [],
+        warnings=magnitude if found.magnitude else [],
         tables=[results.Table(title, header, [[row[name] for name in header] for row in rows])],
     )
 

@@ -61,7 +61,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     from data_pipeline.records import SPLITS
     from data_pipeline.sources import open_source
     from launch import evaluation, training
-    from snraware_jax.training import configuration, processes
+    from snraware_jax.training import best, configuration, processes
 
     configuration.validate(config, jax.device_count())
     # looked at before the workdir is made: bad input leaves no trace
@@ -85,7 +85,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
         processes.first_for_all("prepare", prepare)
         training.train(config, workdir, folder, watch)
-        test = lambda: evaluation.evaluate(config, workdir, folder, "test", workdir / "evaluation")
+        test = lambda: evaluation.evaluate(config, best.restore(config, workdir), folder, "test", workdir / "evaluation")
         with watch.clock("test"):
             processes.first_for_all("test", test)
 

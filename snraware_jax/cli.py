@@ -149,7 +149,9 @@ def import_weights(options: argparse.Namespace) -> int:
         raise InputError(f"{options.output}: is the checkpoint or its configuration; give another --output")
     settings, network = torch_weights.load(options.weights, config)
     card = {"imported_from": options.weights.name, "sha256": files.digest(options.weights), "version": __version__}
-    bundle.save(options.output, settings, network, card)
+    t, h, w = settings.patch
+    tiling = bundle.Tiling((t, h, w), (t // 2, h // 4, w // 4))
+    bundle.save(options.output, settings, network, card, tiling)
     print(f"import-weights: {settings.backbone} of {settings.cells}, {parameters(settings):,} parameters, in {options.output}")
     return 0
 

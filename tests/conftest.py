@@ -45,6 +45,23 @@ def tiny_records(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """Configuration and folder of a run whose best parameters are those that it began with."""
+    from configs import hrnet_cnnt
+    from snraware_jax.training import checkpoint, configuration
+    from snraware_jax.training.run import assemble
+
+    workdir = tmp_path_factory.mktemp("run")
+    config = hrnet_cnnt.get_config("quick")
+    config.model.update(channels=4, heads=2, cells="T1", levels=1)
+    config.data.patch = (4, 16, 16)
+    config.evaluation.update(tile=(4, 16, 16), overlap=(0, 4, 4))
+    configuration.keep(config, workdir)
+    checkpoint.save(workdir / "best", 3, assemble(config, 1).initial_state().ema)
+    return config, workdir
+
+
+@pytest.fixture(scope="session")
 def scan_case():
     """A small cine at R = 2 with its truth, labels and noise, as a case of the generalisation tests."""
     from data_pipeline import suites

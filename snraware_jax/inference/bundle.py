@@ -1,6 +1,13 @@
-"""One file that holds a network: its settings, its parameters, and a card that says where they come from.
+"""One file that holds a network: its settings, its parameters, a program without this package, and a card that says where from.
 
-A zip archive of `bundle.json` (settings, card, a digest of everything) and `parameters.safetensors`.
+A zip archive of `bundle.json` (settings, tile, card, a digest of everything), `parameters.safetensors` and `program.stablehlo`, a
+serialised `jax.export.Exported` for CPU, CUDA and TPU of a function (parameters by name, x `[batch, t, h, w, 3]` float32) ->
+`[batch, t, h, w, 2]`, of any batch, for tiles t x h x w. With JAX alone:
+
+    archive = zipfile.ZipFile("model.snr")
+    parameters = safetensors.numpy.load(archive.read("parameters.safetensors"))
+    network = jax.export.deserialize(archive.read("program.stablehlo")).call
+    y = network(parameters, x)
 """
 
 import dataclasses
@@ -12,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -21,34 +29,83 @@ from snraware_jax.formats import archive as archives
 from snraware_jax.formats.atomic import replacing
 from snraware_jax.models import ModelSettings, build
 
-FORMAT = 1
-DESCRIPTION, PARAMETERS = "bundle.json", "parameters.safetensors"
+FORMAT = 2
+DESCRIPTION, PARAMETERS, PROGRAM = "bundle.json", "parameters.safetensors", "program.stablehlo"
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+class Tiling(NamedTuple):
+    """T, H, W of the tiles that a network is given, and of what neighbours share."""
+
+    tile: tuple[int, int, int] = (16, 64, 64)
+    overlap: tuple[int, int, int] = (8, 16, 16)
 
 
 class Bundle(NamedTuple):
-    """What a file holds: the settings of a network, the network with its parameters, the card."""
+    """What a file holds.
+
+    Attributes:
+      settings: of the network.
+      network: with its parameters.
+      card: where it comes from, JSON values.
+      tiling: that it is used with.
+      sha256: of everything, which tells bundles apart.
+    """
 
     settings: ModelSettings
     network: nnx.Module
     card: dict[str, Any]
+    tiling: Tiling
+    sha256: str
 
 
-def save(path: str | Path, settings: ModelSettings, network: nnx.Module, card: Mapping[str, Any]) -> None:
-    """Writes a network built from `settings` and its card (plain values) to one file."""
+def save(
+    path: str | Path,
+    settings: ModelSettings,
+    network: nnx.Module,
+    card: Mapping[str, Any],
+    tiling: Tiling = Tiling(),  # noqa: B008
+) -> None:
+    """Writes a network built from `settings`, its program for one size of tiles, and its card (plain values) to one file.
+
+    Raises:
+      InputError: if the network does not take tiles of this size.
+    """
     from safetensors import numpy as safetensors  # here, because only bundles need it
 
     parameters = safetensors.save({name: np.asarray(leaf) for name, leaf in _named(network).items()})
-    description = {"format": FORMAT, "settings": dataclasses.asdict(settings), "card": dict(card)}
+    program = _program(network, tiling.tile)
+    description = {"format": FORMAT, "settings": dataclasses.asdict(settings), "card": dict(card), **tiling._asdict()}
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        archive.writestr(DESCRIPTION, json.dumps(description | {"sha256": _digest(description, parameters)}, indent=1))
+        archive.writestr(DESCRIPTION, json.dumps(description | {"sha256": _digest(description, parameters, program)}, indent=1))
         archive.writestr(PARAMETERS, parameters)
+        archive.writestr(PROGRAM, program)
+
+
+def _program(network: nnx.Module, tile: tuple[int, int, int]) -> bytes:
+    """The network as StableHLO, parameters by name and tiles its arguments."""
+    graphdef, state = nnx.split(network)
+    tree, named = jax.tree.structure(nnx.to_pure_dict(state)), _named(network)
+
+    def apply(parameters: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+        return nnx.merge(graphdef, jax.tree.unflatten(tree, [parameters[name] for name in named]))(x)  # pyright: ignore[reportCallIssue]
+
+    shapes = {name: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for name, leaf in named.items()}
+    (batch,) = jax.export.symbolic_shape("batch")
+    x = jax.ShapeDtypeStruct((batch, *tile, 3), jnp.float32)
+    try:
+        return bytes(jax.export.export(jax.jit(apply), platforms=PLATFORMS)(shapes, x).serialize())
+    except ValueError as error:
+        raise InputError(
+            f"tiles of {' x '.join(map(str, tile))} (T x H x W), which the network does not take: {error}"
+        ) from error
 
 
 def load(path: str | Path) -> Bundle:
     """Reads a bundle.
 
     Raises:
-      InputError: if the file is missing, no bundle, of a later format, or damaged.
+      InputError: if the file is missing, no bundle, of another format, or damaged.
     """
     from safetensors import SafetensorError
     from safetensors import numpy as safetensors
@@ -59,16 +116,19 @@ def load(path: str | Path) -> Bundle:
     try:
         with zipfile.ZipFile(path) as archive:
             description, parameters = json.loads(archive.read(DESCRIPTION)), archive.read(PARAMETERS)
-        if description["format"] > FORMAT:
-            raise InputError(f"a bundle of format {description['format']}, newer than this version reads ({FORMAT}): update")
-        if _digest({key: value for key, value in description.items() if key != "sha256"}, parameters) != description["sha256"]:
+            if description["format"] != FORMAT:
+                remedy = "update" if description["format"] > FORMAT else "export or import it again"
+                raise InputError(f"a bundle of format {description['format']}, where this version reads {FORMAT}: {remedy}")
+            program = archive.read(PROGRAM)
+        sha256 = description.pop("sha256")
+        if _digest(description, parameters, program) != sha256:
             raise InputError("damaged (its digest differs); get the file again")
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in description["settings"].items()
-        }
+        tuples = lambda values: {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        fields: dict[str, Any] = tuples(description["settings"])
         settings = ModelSettings(**fields)
         network = _with_parameters(settings, safetensors.load(parameters))
-        return Bundle(settings, network, dict(description["card"]))
+        tiling = Tiling(tuple(description["tile"]), tuple(description["overlap"]))
+        return Bundle(settings, network, dict(description["card"]), tiling, sha256)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (*archives.BROKEN, KeyError, TypeError, ValueError, SafetensorError) as error:
@@ -89,9 +149,9 @@ def _with_parameters(settings: ModelSettings, tensors: Mapping[str, np.ndarray])
     return nnx.merge(graphdef, state)
 
 
-def _digest(description: Mapping[str, Any], parameters: bytes) -> str:
-    """SHA-256 of all that a bundle says, and of its parameters."""
-    return hashlib.sha256(json.dumps(description, sort_keys=True).encode() + parameters).hexdigest()
+def _digest(description: Mapping[str, Any], *contents: bytes) -> str:
+    """SHA-256 of all that a bundle says, and of its contents."""
+    return hashlib.sha256(b"".join([json.dumps(description, sort_keys=True).encode(), *contents])).hexdigest()
 
 
 def _named(network: nnx.Module) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from flax import nnx
 
 from snraware_jax.errors import InputError
+from snraware_jax.inference import bundle
+from snraware_jax.inference.bundle import Bundle
 from snraware_jax.inference.tiles import denoise_tiled, tiled
 
 Denoiser = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -72,3 +75,30 @@ def whole(
         return tiled(network, shape, tile=(sizes[0], sizes[1], sizes[2]), overlap=overlap, batch=at_once)(image, g_map)
 
     return jax.tree_util.Partial(denoise, params)
+
+
+class Bundled(NamedTuple):
+    """A denoiser from a file, to be called: (image `[T, H, W]` complex64, g-map `[H, W]` or `[T, H, W]`) -> image, SNR units.
+
+    Attributes:
+      bundle: what the file holds: settings, card, tiling.
+      denoise: the call.
+    """
+
+    bundle: Bundle
+    denoise: Denoiser
+
+    def __call__(self, image: np.ndarray, g_map: np.ndarray) -> np.ndarray:
+        return self.denoise(image, g_map)
+
+
+def load(path: str | Path, batch: int = 8) -> Bundled:
+    """The denoiser of a bundle, `batch` tiles in one pass.
+
+    Raises:
+      InputError: if the file is no bundle, or damaged.
+    """
+    found = bundle.load(path)
+    graphdef, state = nnx.split(found.network)
+    tile, overlap = found.tiling
+    return Bundled(found, make_denoiser(graphdef, nnx.to_pure_dict(state), tile=tile, overlap=overlap, batch=batch))

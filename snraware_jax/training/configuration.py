@@ -302,26 +302,33 @@ def restore(workdir: Path, fields: ConfigDict) -> ConfigDict:
     Raises:
       InputError: if there is none, or it has fields that this version does not know.
     """
-    path, config = workdir / "config.json", fields.copy_and_resolve_references()
+    path = workdir / "config.json"
+    return of_values(_read(path), fields, str(path), "train again in another --workdir")
+
+
+def of_values(kept: dict[str, Any], fields: ConfigDict, where: str, remedy: str) -> ConfigDict:
+    """What `flatten` made values of, in the fields of `fields`.
+
+    Raises:
+      InputError: naming `where`, if one is missing or not known, with the remedy.
+    """
+    config = fields.copy_and_resolve_references()
     with config.unlocked():
         config.loss = ConfigDict()  # which losses there are is up to the run
     known = flatten(config)
-    kept = _read(path)
     values = {name: value for name, value in _added_since(kept).items() if name in known} | kept
     unknown = [name for name in values if name not in known and not name.startswith("loss.")]
     missing = [name for name in known if name not in values]
     if missing:
-        raise InputError(
-            f"{path}: lacks {missing[0]}, so it is damaged or of another version; train again in another --workdir"
-        )
+        raise InputError(f"{where}: lacks {missing[0]}, so it is damaged or of another version; {remedy}")
     if unknown:
         near = difflib.get_close_matches(unknown[0], list(known), n=1)
-        raise InputError(f"{path}: unknown key {unknown[0]}" + (f"; did you mean {near[0]}?" if near else ""))
+        raise InputError(f"{where}: unknown key {unknown[0]}" + (f"; did you mean {near[0]}?" if near else ""))
     try:
         with config.unlocked():
             config.update_from_flattened_dict({name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
     except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({error}); delete the workdir and train again") from error
+        raise InputError(f"{where}: damaged ({error}); {remedy}") from error
     return config
 
 

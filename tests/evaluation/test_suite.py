@@ -7,32 +7,15 @@ import json
 import numpy as np
 import pytest
 
-from configs import hrnet_cnnt
 from data_pipeline import records, suites
 from launch import suite
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import results, scans
 from snraware_jax.evaluation.checks import Checks
-from snraware_jax.training import checkpoint, configuration
-from snraware_jax.training.run import assemble
+from snraware_jax.training import best
 from tests.tiny import SCAN
 
 pytestmark = pytest.mark.xdist_group("suites")
-TINY = {"channels": 4, "heads": 2, "cells": "T1", "levels": 1}
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Configuration and folder of a run whose best parameters are those that it began with."""
-    workdir = tmp_path_factory.mktemp("run")
-    config = hrnet_cnnt.get_config("quick")
-    config.model.update(TINY)
-    config.data.patch = (4, 16, 16)
-    config.evaluation.update(tile=(4, 16, 16), overlap=(0, 4, 4))
-    configuration.keep(config, workdir)
-    state = assemble(config, 1).initial_state()
-    checkpoint.save(workdir / "best", 3, state.ema)
-    return config, workdir
 
 
 def index(home, series: bool, settings=SCAN) -> None:
@@ -41,8 +24,8 @@ def index(home, series: bool, settings=SCAN) -> None:
     (home / suites.INDEX).write_text(json.dumps(about))
 
 
-def test_scans(run, scan_case, tmp_path, monkeypatch):
-    config, workdir = run
+def test_scans(tiny_run, scan_case, tmp_path, monkeypatch):
+    config, workdir = tiny_run
     checks = Checks(1.0, 1.1, 0.1, [0.5] * 4, [1.0], [2.0, 2.0, None], 0.0, [0.1, 0.2], 0.3)
     monkeypatch.setattr(suite, "checker", lambda denoise: lambda case, key: checks)  # tests/evaluation/test_checks.py
     home, output = tmp_path / "small", tmp_path / "results"
@@ -50,7 +33,7 @@ def test_scans(run, scan_case, tmp_path, monkeypatch):
     for number in range(2):
         scans.write(home / f"small-{number:03d}.npz", scan_case)
     index(home, series=False)
-    suite.evaluate(config, workdir, home, output, suite.Options(replicas=2, part=(4, 32, 32), checks=True))
+    suite.evaluate(best.restore(config, workdir), home, output, suite.Options(replicas=2, part=(4, 32, 32), checks=True))
     found = json.loads((output / suite.RESULTS).read_text())
     assert (found["suite"], found["version"], found["step"], found["options"]["replicas"]) == ("small", "v", 3, 2)
     assert [case["case"] for case in found["cases"]] == ["small-000", "small-001"]
@@ -66,8 +49,8 @@ def test_scans(run, scan_case, tmp_path, monkeypatch):
     assert [row[0] for row in about.tables[0].rows[::2]] == ["SNR blood pool", "SNR myocardium", "CNR"]
 
 
-def test_series(run, tmp_path, monkeypatch):
-    config, workdir = run
+def test_series(tiny_run, tmp_path, monkeypatch):
+    config, workdir = tiny_run
     home, output = tmp_path / "cines", tmp_path / "results"
     home.mkdir()
     rng = np.random.default_rng(0)
@@ -76,7 +59,7 @@ def test_series(run, tmp_path, monkeypatch):
     records.write_shard(home / "test.h5", [records.Record(i, image, maps, 0.0, f"s{i}", "test") for i in range(3)])
     index(home, series=True)
     monkeypatch.setattr(suite, "INPUT_SNR", (0.5, 2.0))
-    suite.evaluate(config, workdir, home, output)
+    suite.evaluate(best.restore(config, workdir), home, output)
     cases = json.loads((output / suite.RESULTS).read_text())["cases"]
     assert [case["input_snr"] for case in cases] == [None, None, None, 0.5, 2.0]
     assert set(cases[0]["magnitude"]) == set(cases[0]["complex"])
@@ -85,11 +68,11 @@ def test_series(run, tmp_path, monkeypatch):
     assert "complex_gain_db" in lines[0]
 
 
-def test_what_is_no_suite_or_no_longer_whole(run, scan_case, tmp_path):
-    config, workdir = run
+def test_what_is_no_suite_or_no_longer_whole(tiny_run, scan_case, tmp_path):
+    config, workdir = tiny_run
     home, output = tmp_path / "small", tmp_path / "results"
     home.mkdir()
-    evaluate = lambda: suite.evaluate(config, workdir, home, output)
+    evaluate = lambda: suite.evaluate(best.restore(config, workdir), home, output)
     with pytest.raises(InputError, match=r"no index.json, so not a test suite; make one by"):
         evaluate()
     path = home / "small-000.npz"

@@ -1,0 +1,87 @@
+"""A trained workdir -> a bundle: one file with the network, its program without this package, and where it comes from.
+
+    python launch/export.py --workdir=runs/laptop-long --output=laptop.snr
+
+`snraware_jax.load("laptop.snr")` gives the denoiser; the bundle works without the workdir and without the trainer.
+"""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from launch import program
+
+WORKDIR = flags.DEFINE_string("workdir", None, "folder of launch/train.py")
+OUTPUT = flags.DEFINE_string("output", None, "the bundle, NAME.snr")
+TILE = flags.DEFINE_list("tile", None, "T,H,W that the network is given at once [those of the configuration, or 16,64,64]")
+OVERLAP = flags.DEFINE_list("overlap", None, "T,H,W that neighbouring tiles share [those of the configuration, or 8,16,16]")
+
+
+def main() -> None:
+    from flax import nnx
+
+    from configs import base
+    from snraware_jax.errors import InputError
+    from snraware_jax.inference import bundle
+    from snraware_jax.training import best, configuration
+
+    if WORKDIR.value is None or OUTPUT.value is None:
+        raise InputError("which run, and where to? --workdir=DIR --output=NAME.snr")
+    workdir, output = Path(WORKDIR.value), Path(OUTPUT.value)
+    config = configuration.restore(workdir, base.get_config())
+    config.vgg_weights = ""
+    of_test, usual = config.evaluation, bundle.Tiling()  # tested with whole axes (0), it is given tiles of a usual size
+    t, h, w = (size or other for size, other in zip(of_test.tile, usual.tile, strict=True))
+    tile = _sizes("tile", TILE.value) or (t, h, w)
+    chosen = zip(of_test.tile, of_test.overlap, usual.overlap, strict=True)
+    t, h, w = (shared if size else other for size, shared, other in chosen)
+    overlap = _sizes("overlap", OVERLAP.value) or (t, h, w)
+    if any(shared >= size for shared, size in zip(overlap, tile, strict=True)):
+        raise InputError(f"--overlap={','.join(map(str, overlap))}: less than the tile, {','.join(map(str, tile))}")
+    found = best.restore(config, workdir)
+    network = nnx.merge(found.graphdef, found.params)
+    tiling = bundle.Tiling(tile, overlap)
+    bundle.save(output, configuration.model_settings(config), network, card(config, workdir, found.step), tiling)
+    size = output.stat().st_size / 2**20
+    print(
+        f"export: parameters of step {found.step}, tiles of {' x '.join(map(str, tile))}, {size:.1f} MB, in {output}",
+        flush=True,
+    )
+
+
+def card(config: Any, workdir: Path, step: int | None) -> dict[str, Any]:
+    """What a user may want to know of a network: how it was trained, on what, and what it reached."""
+    from data_pipeline.sources import digest
+    from snraware_jax.training import configuration
+    from snraware_jax.training.logging import read_metrics
+
+    tested = workdir / "evaluation" / "table.csv"
+    gains = {
+        row["step"]: row["validation_gain_db"] for row in read_metrics(workdir / "metrics.jsonl") if "validation_gain_db" in row
+    }
+    return {
+        "step": step,
+        "validation_gain_db": None if step is None else gains.get(step),
+        "tested": list(csv.DictReader(tested.open())) if tested.is_file() else [],
+        "configuration": configuration.flatten(config),
+        "configuration_digest": digest((workdir / "config.json").read_text()),
+        "versions": configuration.versions(),
+    }
+
+
+def _sizes(name: str, words: list[str] | None) -> tuple[int, int, int] | None:
+    """The three numbers of a flag."""
+    from snraware_jax.errors import InputError
+
+    if words is None:
+        return None
+    if len(words) != 3 or not all(word.isdecimal() for word in words) or (name == "tile" and "0" in words):
+        raise InputError(f"--{name}={','.join(words)}: give frames, rows, columns, --{name}=16,64,64")
+    frames, height, width = map(int, words)
+    return frames, height, width
+
+
+if __name__ == "__main__":
+    program.run(main)
