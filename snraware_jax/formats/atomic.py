@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,32 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder beside `path`; on success its files move to `path`, on any exception nothing does.
+
+    Files of the same names are replaced, so that a command given again gives the same folder.
+
+    Raises:
+      FileExistsError: if `path` holds other files, which would mix with these.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield temporary
+        made = sorted(temporary.iterdir())
+        path.mkdir(exist_ok=True)
+        if other := {file.name for file in path.iterdir()} - {file.name for file in made}:
+            raise FileExistsError(errno.EEXIST, f"holds other files ({min(other)})", str(path))
+        for file in made:
+            flush(file)
+            os.replace(file, path / file.name)
+        flush(path)
+    finally:
+        shutil.rmtree(temporary)
 
 
 def flush(path: Path) -> None:
