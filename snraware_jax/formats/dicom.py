@@ -6,7 +6,8 @@ Source: DICOM PS3.3 (C.7.6.2 image plane, C.7.6.16 functional groups, C.11.1 res
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".dcm", ".ima")
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # the SOP class of DICOMDIR
-# what pydicom raises on damaged files, as found by damaging some
+# what pydicom raises on damaged files besides its own exceptions, as found by damaging some
 BROKEN = (
     ArithmeticError,
     AttributeError,
@@ -73,17 +74,17 @@ def read_images(path: Path, series: str | None = None) -> Images:
         loaded, ignored = _load(path)
         planes = []
         for number, (file, dataset) in enumerate(loaded):
-            with fitting(file, *BROKEN):
+            with decoding(file):
                 _require_images(file, dataset)
                 planes += planes_of(file, dataset, number)
-        with fitting(path, *BROKEN):
+        with decoding(path):
             planes, name = choose(path, planes, series)
             layout = lay_out(path, planes)
         data = _pixels(loaded, layout.planes)
         for _, dataset in loaded:
             del dataset.PixelData
         first = loaded[planes[0].file][1]
-        with fitting(path, *BROKEN):
+        with decoding(path):
             units, metadata = _units(planes), _metadata(first, layout, name, ignored)
     return Images(
         data=data,
@@ -94,6 +95,17 @@ def read_images(path: Path, series: str | None = None) -> Images:
         metadata=metadata | {"name": path.name},
         template=Template([dataset for _, dataset in loaded], [file.name for file, _ in loaded], layout.planes),
     )
+
+
+def decoding(path: Path) -> AbstractContextManager[None]:
+    """Turns what pydicom raises on damaged files into a message.
+
+    Raises:
+      InputError: for any of it.
+    """
+    from pydicom import errors
+
+    return fitting(path, *BROKEN, errors.InvalidDicomError, errors.BytesLengthException)
 
 
 def _load(path: Path) -> tuple[list[tuple[Path, "Dataset"]], list[str]]:
@@ -122,7 +134,7 @@ def _dataset(file: Path) -> "Dataset | None":
     named = file.suffix.lower() in SUFFIXES
     if not (named or is_dicom(first_bytes(file))):
         return None
-    with fitting(file, *BROKEN):
+    with decoding(file):
         dataset = pydicom.dcmread(file, force=named)
         if str(dataset.file_meta.get("MediaStorageSOPClassUID", "")) == MEDIA_DIRECTORY:
             return None
@@ -184,19 +196,14 @@ def _pixels(loaded: Sequence[tuple[Path, "Dataset"]], planes: list[list[Plane]])
 def _stored(file: Path, dataset: "Dataset") -> np.ndarray:
     """`[N, rows, columns]` integers of one file."""
     syntax = dataset.file_meta.get("TransferSyntaxUID")
-    with fitting(file, *BROKEN):
+    with decoding(file):
         try:
             stored = np.asarray(dataset.pixel_array).reshape(-1, dataset.Rows, dataset.Columns)
         except RuntimeError as error:  # what all decoders that are there say
             said = " ".join(str(error).split())
-            raise InputError(f"{file} is compressed as {syntax and syntax.name}, which failed ({said}): decompress it.") from error
-        signed, bits = int(dataset.PixelRepresentation), int(dataset.BitsStored)
-        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-        if stored.min() < low or stored.max() > high:
             raise InputError(
-                f"{file} holds values {stored.min()} to {stored.max()}, more than its {bits} bits stored (an overlay, or damage): "
-                "export it without overlays."
-            )
+                f"{file} is compressed as {syntax and syntax.name}, which failed ({said}): decompress it."
+            ) from error
         return stored
 
 
@@ -227,8 +234,3 @@ def _metadata(first: "Dataset", layout: Layout, name: str, ignored: list[str]) -
 
 def _json(value: Any) -> Any:
     return float(value) if isinstance(value, (int, float)) else str(value)
-
-
-def files_of(path: Path) -> Iterator[Path]:
-    """The DICOM files of a folder, for those who list what there is."""
-    yield from (file for file in sorted(path.iterdir()) if file.is_file() and _dataset(file) is not None)

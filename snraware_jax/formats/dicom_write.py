@@ -5,6 +5,7 @@ Source: DICOM PS3.3, C.7.6.1 (derived images), C.11.1 (rescaling).
 
 import copy
 import hashlib
+import io
 import uuid
 import warnings
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from snraware_jax.errors import InputError
-from snraware_jax.formats.dicom import Template
+from snraware_jax.formats.dicom import Template, decoding
 from snraware_jax.formats.dicom_planes import Plane
 from snraware_jax.formats.images import Images
 from snraware_jax.formats.scaled import Limits, Scale, fits, limits_of, new_scale, to_integers
@@ -39,7 +40,8 @@ def write_images(path: Path, images: Images, like: Images) -> None:
     RealWorldValueMappingSequence, PixelPaddingValue and the Philips scale slope go, which would be wrong.
 
     Raises:
-      InputError: complex images, or a file name for a series of several files.
+      InputError: complex images, or a file name for a series of several files, a data set that pydicom
+        cannot write.
     """
     if np.iscomplexobj(images.data):
         raise InputError(f"{path.name}: DICOM holds magnitudes: write complex images as .nii.gz or .npy, or give --phase.")
@@ -55,18 +57,19 @@ def write_images(path: Path, images: Images, like: Images) -> None:
         members = sorted(
             (p.frame or 0, t, s) for t, frame in enumerate(planes) for s, p in enumerate(frame) if p.file == number
         )
-        with warnings.catch_warnings():
+        values = np.stack([images.data[t, s] for _, t, s in members])
+        name = template.names[number]
+        with decoding(Path(name)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's, about values of the input that break the standard
             dataset = copy.deepcopy(template.datasets[number])
-            if "PerFrameFunctionalGroupsSequence" in dataset:
-                _keep_frames(dataset, [frame for frame, _, _ in members])
-            values = np.stack([images.data[t, s] for _, t, s in members])
+            _keep_frames(dataset, [frame for frame, _, _ in members])
             _mark_derived(dataset, digest)
             if fresh:
                 _set_scale(dataset, scale, limits)
             _set_pixels(dataset, to_integers(values, scale, limits))
-            name = path / template.names[number] if path.is_dir() else path
-            dataset.save_as(name, enforce_file_format=True)
+            encoded = io.BytesIO()
+            dataset.save_as(encoded, enforce_file_format=True)
+        (path / name if path.is_dir() else path).write_bytes(encoded.getbuffer())
 
 
 def _scale(data: np.ndarray, datasets: list["Dataset"], planes: list[Plane]) -> tuple[Scale, Limits, bool]:
@@ -87,8 +90,8 @@ def _decimal(value: float) -> str:
 
 
 def _keep_frames(dataset: "Dataset", frames: list[int]) -> None:
-    groups = dataset.PerFrameFunctionalGroupsSequence
-    if len(frames) < len(groups):
+    groups = dataset.get("PerFrameFunctionalGroupsSequence")
+    if groups is not None and len(frames) < len(groups):
         dataset.PerFrameFunctionalGroupsSequence = [groups[frame] for frame in frames]
         dataset.NumberOfFrames = len(frames)
 

@@ -125,4 +125,3 @@ def _kind_of_folder(path: Path) -> Kind:
     below = sorted(folder.name for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
     where = f"; it has folders: give one of them, {path / below[0]}" if below else ": give a folder of DICOM files, or a file"
     raise InputError(f"{path} holds no DICOM series and no NAME_real.npy with NAME_imag.npy{where}.")
-
