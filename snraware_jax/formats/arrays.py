@@ -5,6 +5,7 @@ is a g-map `[N, H, W]`, it is slices, as in a series in SNR units.
 """
 
 from pathlib import Path
+from tokenize import TokenError
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from snraware_jax.errors import InputError
 from snraware_jax.formats.archive import BROKEN as BROKEN_ARCHIVE
 from snraware_jax.formats.images import Images, fitting
 
-BROKEN = (*BROKEN_ARCHIVE, OSError, ValueError, LookupError, TypeError, SyntaxError, OverflowError)
+BROKEN = (*BROKEN_ARCHIVE, OSError, ValueError, LookupError, TypeError, SyntaxError, OverflowError, TokenError)
 
 
 class Template(NamedTuple):
@@ -54,10 +55,10 @@ def read_images(path: Path, series: str | None = None) -> Images:
 
 
 def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    found = np.load(path, allow_pickle=False)
-    if isinstance(found, np.ndarray):
-        return found, None
-    with found:
+    with path.open("rb") as file:  # np.load leaves a broken archive open
+        found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found, None
         names = list(found)
         key = "image" if "image" in names else names[0] if len(names) == 1 else None
         if key is None:
@@ -97,5 +98,7 @@ def write_images(path: Path, images: Images, like: Images) -> None:
     with path.open("wb") as file:
         if path.suffix.lower() == ".npy":
             np.save(file, data)
+        elif images.g_map is None:
+            np.savez(file, image=data)
         else:
-            np.savez(file, image=data, **({} if images.g_map is None else {"g_map": images.g_map}))
+            np.savez(file, image=data, g_map=images.g_map)

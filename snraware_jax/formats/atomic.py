@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from snraware_jax.errors import InputError
+
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)  # what writing fails with, without a name
 
 
@@ -57,7 +59,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     Files of the same names are replaced, so that a command given again gives the same folder.
 
     Raises:
-      FileExistsError: if `path` holds other files, which would mix with these.
+      InputError: if `path` holds other files, which would mix with these.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +69,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         made = sorted(temporary.iterdir())
         path.mkdir(exist_ok=True)
         if other := {file.name for file in path.iterdir()} - {file.name for file in made}:
-            raise FileExistsError(errno.EEXIST, f"holds other files ({min(other)})", str(path))
+            raise InputError(f"{path} holds other files ({min(other)}): give an empty folder, or another name.")
         for file in made:
             flush(file)
             os.replace(file, path / file.name)

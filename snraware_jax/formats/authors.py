@@ -99,8 +99,8 @@ def write_images(path: Path, images: Images, like: Images) -> None:
     image = images.data.transpose(3, 2, 0, 1)  # [RO, E1, T, S]
     frames, slices = images.data.shape[:2]
     image = image.reshape(*image.shape[:2], *{2: (), 3: (frames * slices,), 4: (frames, slices)}[template.axes])
-    np.save(path / f"{template.name}_real.npy", np.ascontiguousarray(image.real))
-    np.save(path / f"{template.name}_imag.npy", np.ascontiguousarray(image.imag))
+    np.save(path / f"{template.name}_real.npy", np.ascontiguousarray(np.real(image)))
+    np.save(path / f"{template.name}_imag.npy", np.ascontiguousarray(np.imag(image)))
     if images.g_map is not None:
         g_map = images.g_map.T
         np.save(path / f"{G_MAPS[0]}.npy", np.ascontiguousarray(g_map if g_map.shape[2] > 1 else g_map[..., 0]))

@@ -163,7 +163,7 @@ def _require_images(file: Path, dataset: "Dataset") -> None:
 
 
 def _require_decoder(file: Path, dataset: "Dataset") -> None:
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     if syntax is None or not syntax.is_compressed or syntax.is_deflated:

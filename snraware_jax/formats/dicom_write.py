@@ -52,7 +52,7 @@ def write_images(path: Path, images: Images, like: Images) -> None:
         raise InputError(f"{path.name}: the series has {len(used)} files: give a folder, without .dcm.")
     datasets = [template.datasets[number] for number in used]
     scale, limits, fresh = _scale(images.data, datasets, [plane for frame in planes for plane in frame])
-    digest = hashlib.sha256(np.ascontiguousarray(images.data)).hexdigest()
+    digest = hashlib.sha256(images.data.tobytes()).hexdigest()
     for number in used:
         members = sorted(
             (p.frame or 0, t, s) for t, frame in enumerate(planes) for s, p in enumerate(frame) if p.file == number

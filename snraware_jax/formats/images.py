@@ -44,8 +44,8 @@ class Images:
     spacing: tuple[float, float, float] | None = None
     units: dict = field(default_factory=dict)
     metadata: dict = field(default_factory=dict)
-    template: Any = field(default=None, repr=False, compare=False)
-    phase: "Images | None" = field(default=None, repr=False, compare=False)
+    template: Any = field(default=None, repr=False)
+    phase: "Images | None" = field(default=None, repr=False)
 
 
 def size(shape: tuple[int, ...]) -> str:
@@ -139,6 +139,8 @@ def with_g_map(images: Images, g_map: Images, path: Path) -> Images:
         values = values.swapaxes(0, 1)
     if images.kind == "numpy" and images.data.shape[:2] == (values.shape[1], 1):
         images = replace(images, data=images.data.swapaxes(0, 1))
+    if len(values) > 1 or (images.kind != "numpy" and len(images.data) == values.shape[1] > images.data.shape[1]):
+        raise InputError(f"{path} holds {g_map.data.shape[0]} g-maps; frames share one, slices have one each: give those.")
     if values.shape != (1, *images.data.shape[1:]):
         raise InputError(
             f"{path}: g-map is {size(g_map.data.shape)}, image is {size(images.data.shape)}. "

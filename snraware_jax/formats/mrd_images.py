@@ -16,7 +16,7 @@ import numpy as np
 from snraware_jax.errors import InputError
 from snraware_jax.formats.arrays import as_numbers, joined
 from snraware_jax.formats.hdf5 import read_dataset
-from snraware_jax.formats.images import Images, fitting, size
+from snraware_jax.formats.images import Images, fitting
 from snraware_jax.formats.sniff import image_groups
 
 BROKEN = (
@@ -212,15 +212,9 @@ def write_images(path: Path, images: Images, like: Images) -> None:
             text = np.atleast_1d(template.attributes)[rows[order]]
             group.create_dataset("attributes", data=text, dtype=h5py.string_dtype(), maxshape=(None,))
         if template.xml is not None:
-            parent = group.parent
-            parent.create_dataset("xml", data=template.xml, dtype=h5py.string_dtype())
+            beside = f"{template.group.rpartition('/')[0]}/xml"
+            file.create_dataset(beside, data=template.xml, dtype=h5py.string_dtype())
 
 
 def _pairs(data: np.ndarray) -> Any:
     return np.ascontiguousarray(data).view(np.dtype([("real", "<f4"), ("imag", "<f4")]))
-
-
-def names_of(path: Path) -> list[str]:
-    """The image series of a file, with the size of each, for those who list what there is."""
-    with fitting(path, *BROKEN), h5py.File(path, "r") as file:
-        return [f"{name} ({size(_series(path, file, name).data.shape)})" for name in image_groups(file)]

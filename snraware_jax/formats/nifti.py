@@ -6,6 +6,7 @@ Source: the NIfTI-1 and NIfTI-2 headers of the NIfTI Data Format Working Group (
 """
 
 import gzip
+import struct
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,8 +76,8 @@ def _content(path: Path) -> bytes:
 
 def _version(path: Path, content: bytes) -> tuple[int, str]:
     for version, length in LENGTHS.items():
-        for order, name in (("<", "little"), (">", "big")):
-            if int.from_bytes(content[:4], name) == length and len(content) >= length + 4:
+        for order in "<>":
+            if struct.unpack(f"{order}i", content[:4].ljust(4, b"\0"))[0] == length and len(content) >= length + 4:
                 magic = content[344:348] if version == 1 else content[4:8]
                 if magic == f"n+{version}\0".encode():
                     return version, order
@@ -119,14 +120,14 @@ def _start(path: Path, header: Any, version: int) -> int:
 
 
 def _voxels(path: Path, content: bytes, header: Any, shape: tuple[int, int, int, int], start: int) -> np.ndarray:
-    import nibabel
+    from nibabel.nifti1 import data_type_codes
 
     code = int(header["datatype"])
-    if code not in nibabel.nifti1.data_type_codes.dtype:
+    if code not in data_type_codes.dtype:
         raise InputError(f"{path}: its header says datatype {code}, which NIfTI does not know: export it again.")
     dtype = header.get_data_dtype()
     if dtype.kind not in "iufc" or not dtype.itemsize:
-        label = nibabel.nifti1.data_type_codes.label[code]
+        label = data_type_codes.label[code]
         raise InputError(f"{path} holds values of type {label}; numbers are needed, real or complex: convert it.")
     count = int(np.prod(shape, dtype=object))
     if start + count * dtype.itemsize > len(content):
@@ -164,11 +165,11 @@ def _affine(header: Any) -> np.ndarray | None:
     """That of the sform, else of the qform; None without either, or of numbers that make none."""
     if header["sform_code"] <= 0 and header["qform_code"] <= 0:
         return None
-    import nibabel
+    from nibabel.spatialimages import HeaderDataError
 
     try:
         affine = np.asarray(header.get_best_affine(), np.float64)
-    except (nibabel.spatialimages.HeaderDataError, ValueError):
+    except (HeaderDataError, ValueError):
         return None
     return affine if np.isfinite(affine).all() else None
 

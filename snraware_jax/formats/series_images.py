@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from snraware_jax.formats.hdf5 import read_series, write_series
-from snraware_jax.formats.images import Images
+from snraware_jax.formats.images import Images, fitting
 from snraware_jax.formats.series import Series
 
 
@@ -16,7 +16,8 @@ def read_images(path: Path, series: str | None = None) -> Images:
     Raises:
       InputError: as `hdf5.read_series`.
     """
-    found = read_series(path)
+    with fitting(path, AttributeError, LookupError, RuntimeError, TypeError, ValueError):  # of damage that HDF5 does not notice
+        found = read_series(path)
     frames = np.ndim(found.g_map) == 2
     return Images(
         data=found.image[:, None] if frames else found.image[None],

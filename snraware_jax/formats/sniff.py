@@ -99,7 +99,7 @@ def _kind_of_hdf5(path: Path) -> Kind:
             if "dataset/data" in file:
                 return "raw"
             found = sorted(file)
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged HDF5 ({error}): copy or make it again.") from error
     raise InputError(f"{path} is HDF5 but neither MRD nor a series in SNR units: it holds {found}; export MRD or NIfTI.")
 

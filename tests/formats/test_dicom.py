@@ -13,6 +13,7 @@ from pydicom.uid import JPEGLSLossless
 from snraware_jax.errors import InputError
 from snraware_jax.formats.dicom_write import write_images
 from snraware_jax.formats.images import read, write
+from tests.formats.damage import assert_read_or_refused
 from tests.formats.dicoms import ACROSS, DOWN, GAP, ORIGIN, position, write_classic, write_enhanced
 from tests.recon.phantom import replace
 
@@ -123,6 +124,42 @@ def test_an_enhanced_file_comes_back_frame_by_frame(tmp_path, stored, slope):
         assert b.MRImageFrameTypeSequence[0].FrameType[0] == "DERIVED"
         assert all(a[name] == b[name] for name in ("PlanePositionSequence", "FrameContentSequence"))
     np.testing.assert_array_equal(read(tmp_path / "out.dcm").data, images.data)
+
+
+def test_enhanced_files_of_one_volume_each(tmp_path, stored):
+    (tmp_path / "in").mkdir()
+    for t in range(3):
+        path = tmp_path / "in" / f"{2 - t}.dcm"
+        write_enhanced(path, stored[t : t + 1])
+        dataset = pydicom.dcmread(path)
+        dataset.InstanceNumber, dataset.SOPInstanceUID = t + 1, f"1.2.3.5.{t}"
+        dataset.save_as(path)
+    images = read(tmp_path / "in")
+    assert images.metadata["frame_order"] == "InstanceNumber"
+    np.testing.assert_array_equal(images.data, stored)
+    write(tmp_path / "out", images, images)
+    np.testing.assert_array_equal(read(tmp_path / "out").data, stored)
+    write(tmp_path / "one", replace(images, data=images.data[:1]), images)
+    assert [file.name for file in (tmp_path / "one").iterdir()] == ["2.dcm"]
+
+
+def test_magnitude_and_phase_of_one_enhanced_file(tmp_path, stored):
+    path = tmp_path / "in.dcm"
+    write_enhanced(path, stored[:2])
+    dataset = pydicom.dcmread(path)
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        if group.FrameContentSequence[0].TemporalPositionIndex == 2:
+            group.MRImageFrameTypeSequence[0].FrameType = ["ORIGINAL", "PRIMARY", "P", "NONE"]
+    dataset.save_as(path)
+    with pytest.raises(InputError, match=r"holds 2 series: .*'7 P\\NONE' \(cine short axis, 4 images\)"):
+        read(path)
+    images = read(path, series="7 P\\NONE")
+    np.testing.assert_array_equal(images.data, stored[1:2])
+    write(tmp_path / "out.dcm", images, images)
+    again = read(tmp_path / "out.dcm")
+    assert pydicom.dcmread(tmp_path / "out.dcm").NumberOfFrames == 4
+    np.testing.assert_array_equal(again.data, images.data)
+    np.testing.assert_array_equal(again.affine, images.affine)
 
 
 @pytest.mark.parametrize("make", [write_classic, write_enhanced])
@@ -330,7 +367,7 @@ def test_complex_images_and_many_files_in_one_are_refused(tmp_path, stored):
         write(tmp_path / "out.dcm", images, images)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"holds other files \(precious.txt\)"):
+    with pytest.raises(InputError, match=r"full holds other files \(precious.txt\): give an empty folder"):
         write(tmp_path / "full", images, images)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["full", "in"]
     assert [file.name for file in (tmp_path / "full").iterdir()] == ["precious.txt"]
@@ -418,12 +455,7 @@ def test_a_damaged_file_is_read_or_refused(tmp_path):
                 damaged[place] ^= int(rng.integers(1, 256))
         else:
             damaged = damaged[: rng.integers(1, len(content))]
-        path.write_bytes(damaged)
-        try:
-            images = read(path)
-            write_images(tmp_path / "out.dcm", images, images)
-        except InputError as error:
-            assert path.name in str(error)
+        assert_read_or_refused(path, damaged, write_images)
 
 
 def test_writing_leaves_the_template_as_it_was(tmp_path, stored):

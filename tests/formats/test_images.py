@@ -163,6 +163,15 @@ def test_g_maps_that_do_not_fit_are_refused(tmp_path):
         read(tmp_path / "t1.npy", gmap=tmp_path / "g.npy")
 
 
+def test_a_g_map_for_every_frame_is_refused(tmp_path):
+    (tmp_path / "cine.nii").write_bytes(oblique((7, 5, 1, 4), np.float32))
+    (tmp_path / "g.nii").write_bytes(oblique((7, 5, 1, 4), np.uint8))
+    np.save(tmp_path / "g.npy", g_values(4, 5, 7))
+    for name in ("g.nii", "g.npy"):
+        with pytest.raises(InputError, match=f"{name} holds 4 g-maps; frames share one, slices have one each: give those"):
+            read(tmp_path / "cine.nii", gmap=tmp_path / name)
+
+
 def test_kinds(tmp_path):
     (tmp_path / "a.img").write_bytes(oblique())
     write_classic(tmp_path / "series", np.ones((1, 1, 4, 4)))

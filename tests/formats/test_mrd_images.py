@@ -1,7 +1,5 @@
 """Image series of MRD files: sorted by their headers, which come back byte by byte."""
 
-import shutil
-
 import h5py
 import ismrmrd
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 from snraware_jax.errors import InputError
 from snraware_jax.formats.images import kind_of, read, write
 from snraware_jax.formats.mrd_images import write_images
+from tests.formats.damage import assert_read_or_refused
 from tests.recon.phantom import replace
 
 SHAPE = (3, 2, 5, 7)  # [T, S, H, W]
@@ -220,11 +219,5 @@ def test_a_damaged_file_is_read_or_refused(path, tmp_path):
         damaged = bytearray(content)
         for place in rng.integers(0, len(content), 1 + 20 * (trial % 3)):
             damaged[place] ^= int(rng.integers(1, 256))
-        fuzzed.write_bytes(damaged[: rng.integers(1, len(content))] if trial % 5 == 0 else damaged)
-        try:
-            images = read(fuzzed)
-            write_images(tmp_path / "out.h5", images, images)
-        except InputError as error:
-            assert str(fuzzed) in str(error)
-    shutil.copy(path, fuzzed)
-    read(fuzzed)
+        cut = rng.integers(1, len(content)) if trial % 5 == 0 else None
+        assert_read_or_refused(fuzzed, damaged[:cut], write_images)

@@ -113,3 +113,12 @@ def test_phases_that_do_not_belong_are_refused(tmp_path, truth):
         read(joined, phase=tmp_path / "p.nii")
     with pytest.raises(InputError, match="c.nii is complex: give it as the image itself"):
         read(image, phase=joined)
+
+
+def test_of_two_outputs_none_is_left_where_one_fails(tmp_path, truth):
+    magnitude, phase = truth
+    source = save(tmp_path / "m.nii", magnitude.astype(np.int16))
+    images = read(source, phase=save(tmp_path / "p.nii", phase.astype(np.float32)))
+    with pytest.raises(InputError, match="integers are for real images"):
+        write(tmp_path / "out" / "a.nii", images, images, integers=True)
+    assert not list((tmp_path / "out").iterdir())
