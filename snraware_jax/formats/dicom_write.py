@@ -44,12 +44,12 @@ def write_images(path: Path, images: Images, like: Images) -> None:
         cannot write.
     """
     if np.iscomplexobj(images.data):
-        raise InputError(f"{path.name}: DICOM holds magnitudes: write complex images as .nii.gz or .npy, or give --phase.")
+        raise InputError("DICOM holds magnitudes: write complex images as .nii.gz or .npy, or give --phase.")
     template: Template = like.template
     planes = template.planes[: len(images.data)]
     used = sorted({plane.file for frame in planes for plane in frame})
     if not path.is_dir() and len(used) > 1:
-        raise InputError(f"{path.name}: the series has {len(used)} files: give a folder, without .dcm.")
+        raise InputError(f"the series has {len(used)} files: give a folder, without .dcm.")
     datasets = [template.datasets[number] for number in used]
     scale, limits, fresh = _scale(images.data, datasets, [plane for frame in planes for plane in frame])
     digest = hashlib.sha256(images.data.tobytes()).hexdigest()

@@ -1,8 +1,9 @@
 """Images with their geometry, whatever file they came from: `read`, `write`, and the one type between them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,7 +97,7 @@ def _read_one(path: Path, series: str | None) -> Images:
     return images
 
 
-def _reader(kind: Kind) -> Any:
+def _reader(kind: Kind) -> Callable[[Path, str | None], Images]:
     """`(path, series) -> Images` of one format."""
     if kind == "nifti":
         from snraware_jax.formats.nifti import read_images
@@ -138,7 +139,7 @@ def with_g_map(images: Images, g_map: Images, path: Path) -> Images:
     if values.shape[1] == 1 and images.data.shape[1] in (1, values.shape[0]) and values.shape[0] > 1:
         values = values.swapaxes(0, 1)
     if images.kind == "numpy" and images.data.shape[:2] == (values.shape[1], 1):
-        images = replace(images, data=images.data.swapaxes(0, 1))
+        images = _as_slices(images)
     if len(values) > 1 or (images.kind != "numpy" and len(images.data) == values.shape[1] > images.data.shape[1]):
         raise InputError(f"{path} holds {g_map.data.shape[0]} g-maps; frames share one, slices have one each: give those.")
     if values.shape != (1, *images.data.shape[1:]):
@@ -153,6 +154,12 @@ def with_g_map(images: Images, g_map: Images, path: Path) -> Images:
     if "scale_ratio" in g_map.units:
         units["g_map_scale_ratio"] = g_map.units["scale_ratio"]
     return replace(images, g_map=values[0], units=units, metadata=images.metadata | {"g_map_from": path.name})
+
+
+def _as_slices(images: Images) -> Images:
+    """Frames of one slice as slices of one frame, those of the phase too."""
+    phase = None if images.phase is None else replace(images.phase, data=images.phase.data.swapaxes(0, 1))
+    return replace(images, data=images.data.swapaxes(0, 1), phase=phase)
 
 
 def require_same_place(images: Images, other: Images, path: Path, what: str) -> None:
@@ -220,30 +227,30 @@ def _write_one(stack: ExitStack, path: Path, images: Images, like: Images, integ
     kind = _output_kind(path, like)
     if integers and kind != "nifti":
         raise InputError(f"{path}: integers are an option of NIfTI alone (DICOM always holds them): leave it out.")
-    if kind == "dicom":
-        from snraware_jax.formats.dicom_write import write_images
+    folder = kind == "authors" or (kind == "dicom" and path.suffix.lower() not in (".dcm", ".ima"))
+    temporary = stack.enter_context(replacing_folder(path) if folder else replacing(path))
+    try:
+        _writer(kind, integers)(temporary, images, like)
+    except InputError as error:  # writers know the temporary name alone
+        raise InputError(f"{path}: {error}") from error
 
-        one = path.suffix.lower() in (".dcm", ".ima")
-        write_images(stack.enter_context(replacing(path) if one else replacing_folder(path)), images, like)
-    elif kind == "authors":
-        from snraware_jax.formats.authors import write_images
 
-        write_images(stack.enter_context(replacing_folder(path)), images, like)
-    elif kind == "nifti":
+def _writer(kind: Kind, integers: bool) -> Callable[[Path, Images, Images], None]:
+    """`(path, images, like)` of one format."""
+    if kind == "nifti":
         from snraware_jax.formats.nifti import write_images
 
-        write_images(stack.enter_context(replacing(path)), images, like, integers=integers)
-    else:
-        _file_writer(kind)(stack.enter_context(replacing(path)), images, like)
-
-
-def _file_writer(kind: Kind) -> Any:
-    if kind == "mrd":
+        return partial(write_images, integers=integers)
+    if kind == "dicom":
+        from snraware_jax.formats.dicom_write import write_images
+    elif kind == "mrd":
         from snraware_jax.formats.mrd_images import write_images
     elif kind == "series":
         from snraware_jax.formats.series_images import write_images
-    else:
+    elif kind == "numpy":
         from snraware_jax.formats.arrays import write_images
+    else:
+        from snraware_jax.formats.authors import write_images
     return write_images
 
 

@@ -213,7 +213,7 @@ def write_images(path: Path, images: Images, like: Images, *, integers: bool = F
     if integers:
         dtype = header.get_data_dtype()
         if dtype.kind not in "iu" or np.iscomplexobj(images.data):
-            raise InputError(f"{path}: integers are for real images whose input holds integers, not {dtype}: leave them out.")
+            raise InputError(f"integers are for real images whose input holds integers, not {dtype}: leave them out.")
         scale, convert = _integers(images.data, header)
     else:
         header.set_data_dtype(np.complex64 if np.iscomplexobj(images.data) else np.float32)

@@ -163,6 +163,20 @@ def test_g_maps_that_do_not_fit_are_refused(tmp_path):
         read(tmp_path / "t1.npy", gmap=tmp_path / "g.npy")
 
 
+def test_slices_with_phase_and_g_map_of_arrays(tmp_path):
+    values = complex_values(3, 25, 17)
+    for name, array in {"m": np.abs(values), "p": np.angle(values), "g": g_values(3, 25, 17)}.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    images = read(tmp_path / "m.npy", phase=tmp_path / "p.npy", gmap=tmp_path / "g.npy")
+    assert images.data.shape == (1, 3, 25, 17)
+    for ending in (".npy", ".nii"):
+        written = write(tmp_path / f"out{ending}", images, images)
+        assert [file.name for file in written] == [f"out{ending}", f"out_phase{ending}"]
+        magnitude, phase = (read(file).data.reshape(3, 25, 17) for file in written)
+        np.testing.assert_allclose(magnitude * np.exp(1j * phase), values, atol=2e-5)
+    assert read(tmp_path / "out_phase.nii").data.shape == (1, 3, 25, 17)
+
+
 def test_a_g_map_for_every_frame_is_refused(tmp_path):
     (tmp_path / "cine.nii").write_bytes(oblique((7, 5, 1, 4), np.float32))
     (tmp_path / "g.nii").write_bytes(oblique((7, 5, 1, 4), np.uint8))

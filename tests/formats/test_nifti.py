@@ -239,6 +239,6 @@ def test_a_flipped_byte_of_the_header_is_read_or_refused(tmp_path, version):
 
 def test_integers_are_refused_where_there_are_none(tmp_path):
     images, _, _ = written(tmp_path, oblique(dtype=np.float32))
-    with pytest.raises(InputError, match="integers are for real images whose input holds integers, not float32"):
+    with pytest.raises(InputError, match="int.nii: integers are for real images whose input holds integers, not float32"):
         write(tmp_path / "int.nii", images, images, integers=True)
     assert not (tmp_path / "int.nii").exists()
