@@ -4,11 +4,14 @@ import csv
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from snraware_jax.errors import InputError
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)  # what writing fails with, without a name
 
@@ -47,6 +50,32 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder beside `path`; on success its files move to `path`, on any exception nothing does.
+
+    Files of the same names are replaced, so that a command given again gives the same folder.
+
+    Raises:
+      InputError: if `path` holds other files, which would mix with these.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield temporary
+        made = sorted(temporary.iterdir())
+        path.mkdir(exist_ok=True)
+        if other := {file.name for file in path.iterdir()} - {file.name for file in made}:
+            raise InputError(f"{path} holds other files ({min(other)}): give an empty folder, or another name.")
+        for file in made:
+            flush(file)
+            os.replace(file, path / file.name)
+        flush(path)
+    finally:
+        shutil.rmtree(temporary)
 
 
 def flush(path: Path) -> None:

@@ -1,0 +1,297 @@
+"""Images with their geometry, whatever file they came from: `read`, `write`, and the one type between them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from snraware_jax.errors import InputError
+from snraware_jax.formats.atomic import replacing, replacing_folder
+from snraware_jax.formats.hdf5 import require_finite
+
+Kind = Literal["nifti", "dicom", "mrd", "series", "numpy", "authors", "raw"]
+AXES = "[frame, slice, row, column]"
+CONTAINERS = (".nii", ".nii.gz", ".npy", ".npz", ".h5", ".hdf5", ".mrd")
+
+
+@dataclass(frozen=True)
+class Images:
+    """One image series: what every reader returns and every writer takes.
+
+    A single slice has 1 slice, a volume 1 frame. Values are those of the file's own scale (slope and intercept applied), in
+    the file's own units: nothing is converted to SNR units here.
+
+    Attributes:
+      data: `[frames, slices, H, W]`, complex64, or float32 where there is no phase. Frames are time points or repetitions.
+      kind: the format it came from.
+      g_map: `[slices, H, W]` float32 as stored, dimensionless once divided by `units["g_map_scale_ratio"]`, if there is one.
+      affine: `[4, 4]` from (column, row, slice, 1) to millimetres, x to the right, y to the front, z up (RAS); None: unknown.
+      spacing: millimetres between (slices, rows, columns); None: unknown.
+      units: what the file says of its scale: `slope`, `intercept`, `scale_ratio` (values are this many times the image),
+        `g_map_scale_ratio`, `phase_unit`. JSON values.
+      metadata: everything else that may interest a reader. JSON values.
+      template: what the writer of `kind` needs to give the geometry back.
+      phase: the series that the phase was read from, where it came in a file of its own.
+    """
+
+    data: np.ndarray
+    kind: Kind
+    g_map: np.ndarray | None = None
+    affine: np.ndarray | None = None
+    spacing: tuple[float, float, float] | None = None
+    units: dict = field(default_factory=dict)
+    metadata: dict = field(default_factory=dict)
+    template: Any = field(default=None, repr=False)
+    phase: "Images | None" = field(default=None, repr=False)
+
+
+def size(shape: tuple[int, ...]) -> str:
+    """`[frames, slices, H, W]` or `[slices, H, W]` as messages say it: "192x256x30", rows first, axes of length 1 left out."""
+    *others, height, width = shape
+    return "x".join(str(n) for n in (height, width, *(n for n in reversed(others) if n > 1)))
+
+
+def read(
+    path: str | Path, *, phase: str | Path | None = None, gmap: str | Path | None = None, series: str | None = None
+) -> Images:
+    """Read the images of a file, or of a folder that is one DICOM series or the authors' real, imaginary and g-map files.
+
+    Args:
+      path: NIfTI, DICOM, MRD images, a series in SNR units, .npy, .npz.
+      phase: the phase of a magnitude image, of any of these formats and any usual unit.
+      gmap: its g-factor map, likewise; it takes the place of one in `path`.
+      series: which one, where `path` holds several.
+
+    Raises:
+      InputError: a file is absent, damaged, of another kind, holds several series, NaN or Inf, or does not fit the images.
+    """
+    path = Path(path)
+    images = _read_one(path, series)
+    if phase is not None:
+        from snraware_jax.formats.phase import with_phase
+
+        images = with_phase(images, _read_one(Path(phase), None), path, Path(phase))
+    if gmap is not None:
+        images = with_g_map(images, _read_one(Path(gmap), None), Path(gmap))
+    return images
+
+
+def _read_one(path: Path, series: str | None) -> Images:
+    kind = kind_of(path)
+    if kind == "raw":
+        raise InputError(
+            f"{path} holds raw k-space, not images: reconstruct it first, `snraware reconstruct {path.name} -o scan.h5`."
+        )
+    if series is not None and kind not in ("dicom", "mrd", "authors"):
+        raise InputError(f"{path} holds one series: leave out --series {series}.")
+    images = _reader(kind)(path, series)
+    if not images.data.size:
+        raise InputError(f"{path}: its images are {size(images.data.shape)}, without a pixel: export the data again.")
+    require_finite(path, f"image {AXES}", images.data)
+    if images.g_map is not None:
+        require_finite(path, "g-map [slice, row, column]", images.g_map)
+    return images
+
+
+def _reader(kind: Kind) -> Callable[[Path, str | None], Images]:
+    """`(path, series) -> Images` of one format."""
+    if kind == "nifti":
+        from snraware_jax.formats.nifti import read_images
+    elif kind == "dicom":
+        from snraware_jax.formats.dicom import read_images
+    elif kind == "mrd":
+        from snraware_jax.formats.mrd_images import read_images
+    elif kind == "series":
+        from snraware_jax.formats.series_images import read_images
+    elif kind == "numpy":
+        from snraware_jax.formats.arrays import read_images
+    else:
+        from snraware_jax.formats.authors import read_images
+    return read_images
+
+
+def kind_of(path: str | Path) -> Kind:
+    """The format of a file or folder, by its content, then by its suffix; "raw" is k-space, which is no image.
+
+    Raises:
+      InputError: if there is no such file, or it is of no known kind.
+    """
+    from snraware_jax.formats.sniff import kind_of as sniff
+
+    return sniff(Path(path))
+
+
+def with_g_map(images: Images, g_map: Images, path: Path) -> Images:
+    """`images` with the g-map that was read from `path`, a map for every slice.
+
+    Arrays `[N, H, W]` of NumPy files are slices where the g-map is `[N, H, W]` too.
+
+    Raises:
+      InputError: if the map is complex, negative somewhere, of another size, or lies elsewhere in the patient.
+    """
+    if np.iscomplexobj(g_map.data):
+        raise InputError(f"{path} is complex; a g-map is real: give its magnitude.")
+    values = g_map.data
+    if values.shape[1] == 1 and images.data.shape[1] in (1, values.shape[0]) and values.shape[0] > 1:
+        values = values.swapaxes(0, 1)
+    if images.kind == "numpy" and images.data.shape[:2] == (values.shape[1], 1):
+        images = _as_slices(images)
+    if len(values) > 1 or (images.kind != "numpy" and len(images.data) == values.shape[1] > images.data.shape[1]):
+        raise InputError(f"{path} holds {g_map.data.shape[0]} g-maps; frames share one, slices have one each: give those.")
+    if values.shape != (1, *images.data.shape[1:]):
+        raise InputError(
+            f"{path}: g-map is {size(g_map.data.shape)}, image is {size(images.data.shape)}. "
+            "Use --gmap-resize if the fields of view agree."
+        )
+    require_same_place(images, g_map, path, "g-map")
+    if (negative := int((values < 0).sum())) > 0:
+        raise InputError(f"{path}: g-map holds {negative} negative values; g is 0 or more: give the map itself.")
+    units = {name: value for name, value in images.units.items() if name != "g_map_scale_ratio"}
+    if "scale_ratio" in g_map.units:
+        units["g_map_scale_ratio"] = g_map.units["scale_ratio"]
+    return replace(images, g_map=values[0], units=units, metadata=images.metadata | {"g_map_from": path.name})
+
+
+def _as_slices(images: Images) -> Images:
+    """Frames of one slice as slices of one frame, those of the phase too."""
+    phase = None if images.phase is None else replace(images.phase, data=images.phase.data.swapaxes(0, 1))
+    return replace(images, data=images.data.swapaxes(0, 1), phase=phase)
+
+
+def require_same_place(images: Images, other: Images, path: Path, what: str) -> None:
+    """Refuse a second image of the same matrix that lies elsewhere in the patient, by more than a tenth of a voxel.
+
+    Raises:
+      InputError: if both affines are known and a corner of the image differs so much.
+    """
+    if images.affine is None or other.affine is None:
+        return
+    _, slices, height, width = images.data.shape
+    corners = np.array([(c, r, s, 1) for c in (0, width - 1) for r in (0, height - 1) for s in (0, slices - 1)], float)
+    apart = np.linalg.norm(((images.affine - other.affine) @ corners.T)[:3], axis=0).max()
+    voxel = np.linalg.norm(images.affine[:3, :3], axis=0).min()
+    if not apart <= 0.1 * voxel:
+        raise InputError(
+            f"{path}: the {what} lies up to {apart:.3g} mm from the image in the patient: give the {what} of this image, "
+            "or resample it."
+        )
+
+
+def write(path: str | Path, images: Images, like: Images, *, integers: bool = False) -> tuple[Path, ...]:
+    """Write images in the format that the name of `path` says, with the geometry of `like`, which `read` returned.
+
+    A name with no such suffix is of the format of `like`. Where the phase of `like` came in a file of its own, complex
+    images become two outputs again: the magnitude, and beside it NAME_phase in the unit of that file. Outputs appear under
+    their names only when they are complete.
+
+    Args:
+      path: file, or the folder of a DICOM series or of the authors' arrays.
+      images: `data` of as many slices, rows and columns as `like`, and as many frames or one.
+      like: template of geometry and header.
+      integers: NIfTI in the integer type of `like` with one slope, instead of float32.
+
+    Returns:
+      the files and folders written.
+
+    Raises:
+      InputError: if that format cannot hold these images.
+      ValueError: shapes that disagree, NaN or Inf.
+    """
+    path = Path(path)
+    _require_writable(path, images, like)
+    outputs = [(path, images, like)]
+    if like.phase is not None and np.iscomplexobj(images.data):
+        from snraware_jax.formats.phase import split_phase
+
+        magnitude, phase = split_phase(images, like.phase)
+        outputs = [(path, magnitude, like), (_beside(path, "_phase"), phase, like.phase)]
+    with ExitStack() as stack:
+        for name, part, template in outputs:
+            _write_one(stack, name, part, template, integers)
+    return tuple(name for name, _, _ in outputs)
+
+
+def _require_writable(path: Path, images: Images, like: Images) -> None:
+    shape, expected = images.data.shape, like.data.shape
+    if len(shape) != 4 or shape[1:] != expected[1:] or shape[0] not in (1, expected[0]):
+        raise ValueError(f"{path}: images {shape} do not have the shape {expected} of the input, or one frame of it")
+    if not (good := np.isfinite(images.data)).all():
+        raise ValueError(f"{path}: images to write hold {int((~good).sum())} NaN or Inf of {good.size} values")
+
+
+def _write_one(stack: ExitStack, path: Path, images: Images, like: Images, integers: bool) -> None:
+    kind = _output_kind(path, like)
+    if integers and kind != "nifti":
+        raise InputError(f"{path}: integers are an option of NIfTI alone (DICOM always holds them): leave it out.")
+    folder = kind == "authors" or (kind == "dicom" and path.suffix.lower() not in (".dcm", ".ima"))
+    temporary = stack.enter_context(replacing_folder(path) if folder else replacing(path))
+    try:
+        _writer(kind, integers)(temporary, images, like)
+    except InputError as error:  # writers know the temporary name alone
+        raise InputError(f"{path}: {error}") from error
+
+
+def _writer(kind: Kind, integers: bool) -> Callable[[Path, Images, Images], None]:
+    """`(path, images, like)` of one format."""
+    if kind == "nifti":
+        from snraware_jax.formats.nifti import write_images
+
+        return partial(write_images, integers=integers)
+    if kind == "dicom":
+        from snraware_jax.formats.dicom_write import write_images
+    elif kind == "mrd":
+        from snraware_jax.formats.mrd_images import write_images
+    elif kind == "series":
+        from snraware_jax.formats.series_images import write_images
+    elif kind == "numpy":
+        from snraware_jax.formats.arrays import write_images
+    else:
+        from snraware_jax.formats.authors import write_images
+    return write_images
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix in small letters, ".nii.gz" as one."""
+    name = path.name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+
+
+def _output_kind(path: Path, like: Images) -> Kind:
+    suffix = suffix_of(path)
+    if suffix in (".nii", ".nii.gz"):
+        return "nifti"
+    if suffix in (".npy", ".npz"):
+        return "numpy"
+    if suffix in (".h5", ".hdf5", ".mrd"):
+        if like.kind in ("mrd", "series"):
+            return like.kind
+        raise InputError(f"{path}: {like.kind} images are not written as {suffix}: give {_beside(path, '', '.nii.gz').name}.")
+    if like.kind in ("dicom", "authors"):
+        return like.kind
+    raise InputError(f"{path}: the name must end with {', '.join(CONTAINERS)}: give {path.name}.nii.gz, for example.")
+
+
+def _beside(path: Path, ending: str, suffix: str | None = None) -> Path:
+    found = path.name[len(path.name) - len(suffix_of(path)) :]
+    stem = path.name[: len(path.name) - len(found)]
+    return path.with_name(f"{stem}{ending}{found if suffix is None else suffix}")
+
+
+@contextmanager
+def fitting(path: Path, *errors: type[Exception]) -> Iterator[None]:
+    """Turns what a damaged file makes its decoder raise into a message that names the file.
+
+    Raises:
+      InputError: for any of `errors`, saying what the decoder said.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except errors as error:
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path} is damaged or not what it says it is ({said}): copy or export it again.") from error

@@ -1,0 +1,36 @@
+"""A series in SNR units, as `snraware reconstruct` makes it, as images, and back."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from snraware_jax.formats.hdf5 import read_series, write_series
+from snraware_jax.formats.images import Images, fitting
+from snraware_jax.formats.series import Series
+
+
+def read_images(path: Path, series: str | None = None) -> Images:
+    """Read a series: T is frames where they share a g-map `[H, W]`, slices where each has its own; SNR units.
+
+    Raises:
+      InputError: as `hdf5.read_series`.
+    """
+    with fitting(path, AttributeError, LookupError, RuntimeError, TypeError, ValueError):  # of damage that HDF5 does not notice
+        found = read_series(path)
+    frames = np.ndim(found.g_map) == 2
+    return Images(
+        data=found.image[:, None] if frames else found.image[None],
+        kind="series",
+        g_map=found.g_map[None] if frames else found.g_map,
+        units={"noise_sd": 1.0},
+        metadata=found.metadata | {"format": "series in SNR units"},
+        template=found,
+    )
+
+
+def write_images(path: Path, images: Images, like: Images) -> None:
+    """Write images, complex or real, with the g-maps and accelerations of the series `like`."""
+    series: Series = like.template
+    frames, slices, height, width = images.data.shape
+    write_series(path, replace(series, image=images.data.reshape(frames * slices, height, width)))

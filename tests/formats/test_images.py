@@ -1,0 +1,287 @@
+"""What all image formats share: kinds, g-maps, names of outputs; NumPy files, the authors' layout, series in SNR units."""
+
+import numpy as np
+import pytest
+
+from snraware_jax.errors import InputError
+from snraware_jax.formats.hdf5 import read_series, write_series
+from snraware_jax.formats.images import Images, kind_of, read, size, write
+from snraware_jax.formats.series import Series
+from tests.formats.dicoms import write_classic
+from tests.formats.test_nifti import oblique
+from tests.recon.phantom import replace
+
+
+def complex_values(*shape, seed=0):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
+
+
+def g_values(*shape):
+    return np.random.default_rng(9).uniform(1, 2, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (3, 5, 7), (3, 2, 5, 7)])
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128, np.float64, np.int16, np.uint8])
+def test_npy_files_come_back(tmp_path, shape, dtype):
+    values = (100 * complex_values(*shape)).astype(dtype) if np.dtype(dtype).kind == "c" else np.ones(shape, dtype)
+    np.save(tmp_path / "in.npy", np.asfortranarray(values))
+    images = read(tmp_path / "in.npy")
+    frames, slices, *_ = (1, 1, *shape) if len(shape) == 2 else (shape[0], 1, *shape[1:]) if len(shape) == 3 else shape
+    assert images.data.shape == (frames, slices, 5, 7)
+    write(tmp_path / "out.npy", images, images)
+    found = np.load(tmp_path / "out.npy")
+    assert found.dtype == (np.complex64 if np.dtype(dtype).kind == "c" else np.float32)
+    np.testing.assert_array_equal(found, values.astype(found.dtype))
+
+
+@pytest.mark.parametrize(
+    ("image", "g_map", "data"),
+    [
+        ((3, 5, 7), (5, 7), (3, 1, 5, 7)),
+        ((3, 5, 7), (1, 5, 7), (3, 1, 5, 7)),
+        ((3, 5, 7), (3, 5, 7), (1, 3, 5, 7)),
+        ((4, 3, 5, 7), (3, 5, 7), (4, 3, 5, 7)),
+        ((5, 7), (5, 7), (1, 1, 5, 7)),
+    ],
+)
+def test_an_array_of_slices_is_told_by_its_g_map(tmp_path, image, g_map, data):
+    values, g = complex_values(*image), g_values(*g_map)
+    np.savez(tmp_path / "in.npz", image=values, g_map=g)
+    np.save(tmp_path / "in.npy", values)
+    np.save(tmp_path / "g.npy", g)
+    for images in (read(tmp_path / "in.npz"), read(tmp_path / "in.npy", gmap=tmp_path / "g.npy")):
+        assert images.data.shape == data
+        assert images.g_map.shape == data[1:]
+        np.testing.assert_array_equal(images.g_map.ravel(), g.ravel())
+        write(tmp_path / "out.npz", images, images)
+        with np.load(tmp_path / "out.npz") as found:
+            np.testing.assert_array_equal(found["image"], values)
+            np.testing.assert_array_equal(found["g_map"], images.g_map)
+        again = read(tmp_path / "out.npz")
+        np.testing.assert_array_equal(again.data, images.data)
+
+
+@pytest.mark.parametrize(
+    ("image", "g_map", "data"),
+    [
+        ((7, 5), (7, 5), (1, 1, 5, 7)),
+        ((7, 5, 3), (7, 5), (3, 1, 5, 7)),
+        ((7, 5, 3), (7, 5, 1), (3, 1, 5, 7)),
+        ((7, 5, 3), (7, 5, 3), (1, 3, 5, 7)),
+        ((7, 5, 3, 2), (7, 5, 2), (3, 2, 5, 7)),
+        ((7, 5, 3), None, (3, 1, 5, 7)),
+    ],
+)
+def test_the_authors_layout(tmp_path, image, g_map, data):
+    folder, values = tmp_path / "in", complex_values(*image)
+    folder.mkdir()
+    np.save(folder / "input_real.npy", values.real)
+    np.save(folder / "input_imag.npy", values.imag)
+    if g_map:
+        np.save(folder / "gmap.npy", g_values(*g_map))
+    assert kind_of(folder) == kind_of(folder / "input_imag.npy") == "authors"
+    images = read(folder)
+    np.testing.assert_array_equal(read(folder / "input_real.npy").data, images.data)
+    assert images.data.shape == data
+    assert images.data[0, 0, 4, 2] == values[(2, 4, 0, 0)[: len(image)]]
+    assert (images.g_map is None) == (g_map is None)
+    if g_map:
+        assert images.g_map.shape == data[1:]
+        assert images.g_map[0, 4, 2] == g_values(*g_map)[(2, 4, 0)[: len(g_map)]]
+    assert write(tmp_path / "out", images, images) == (tmp_path / "out",)
+    found = np.load(tmp_path / "out" / "input_real.npy") + 1j * np.load(tmp_path / "out" / "input_imag.npy")
+    np.testing.assert_array_equal(found, values)
+    again = read(tmp_path / "out")
+    np.testing.assert_array_equal(again.data, images.data)
+    if g_map:
+        np.testing.assert_array_equal(again.g_map, images.g_map)
+
+
+def test_authors_folders_that_do_not_fit_are_refused(tmp_path):
+    np.save(tmp_path / "a_real.npy", np.ones((7, 5, 3)))
+    with pytest.raises(InputError, match="a_imag.npy: no such file; real and imaginary part lie beside each other"):
+        read(tmp_path)
+    np.save(tmp_path / "a_imag.npy", np.ones((7, 5, 2)))
+    with pytest.raises(InputError, match=r"a: real part is float32 \(7, 5, 3\), imaginary float32 \(7, 5, 2\)"):
+        read(tmp_path)
+    np.save(tmp_path / "a_imag.npy", np.ones((7, 5, 3)))
+    np.save(tmp_path / "gmap.npy", np.ones((4, 4)))
+    with pytest.raises(InputError, match="gmap.npy: g-map is 4x4, image is 7x5x3 "):
+        read(tmp_path)
+    np.save(tmp_path / "b_real.npy", np.ones((7, 5, 3)))
+    with pytest.raises(InputError, match="holds 2 images: a, b; give one, for example --series a"):
+        read(tmp_path)
+    with pytest.raises(InputError, match="has no image 'c'"):
+        read(tmp_path, series="c")
+
+
+@pytest.mark.parametrize("depth", [False, True], ids=["frames", "slices"])
+def test_series_in_snr_units(tmp_path, depth):
+    image = complex_values(3, 5, 7)
+    maps = g_values(2, 3, 5, 7) if depth else g_values(2, 5, 7)
+    series = Series(image, maps[0], maps, (2, 3), 2, {"name": "raw.h5"})
+    write_series(tmp_path / "in.h5", series)
+    images = read(tmp_path / "in.h5")
+    assert kind_of(tmp_path / "in.h5") == "series"
+    assert images.data.shape == ((1, 3, 5, 7) if depth else (3, 1, 5, 7))
+    assert images.g_map.shape == images.data.shape[1:]
+    write(tmp_path / "out.h5", images, images)
+    found = read_series(tmp_path / "out.h5")
+    for name in ("image", "g_map", "g_maps"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(series, name))
+    assert (found.acceleration, found.accelerations, found.metadata) == (2, (2, 3), series.metadata)
+
+
+def test_a_g_map_from_another_file(tmp_path):
+    (tmp_path / "t1.nii").write_bytes(oblique((7, 5, 3, 4), np.float32))
+    (tmp_path / "g.nii").write_bytes(oblique((7, 5, 3), np.uint8))
+    images = read(tmp_path / "t1.nii", gmap=tmp_path / "g.nii")
+    np.testing.assert_array_equal(images.g_map, read(tmp_path / "g.nii").data[0])
+    assert images.metadata["g_map_from"] == "g.nii"
+    np.save(tmp_path / "g.npy", g_values(3, 5, 7))
+    np.testing.assert_array_equal(read(tmp_path / "t1.nii", gmap=tmp_path / "g.npy").g_map, g_values(3, 5, 7))
+
+
+def test_g_maps_that_do_not_fit_are_refused(tmp_path):
+    np.save(tmp_path / "t1.npy", np.ones((30, 192, 256)))
+    refused = {
+        r"g-map is 128x128, image is 192x256x30. Use --gmap-resize if the fields of view agree.": np.ones((128, 128)),
+        r"g-map is 192x256x29, image is 192x256x30": np.ones((29, 192, 256)),
+        "is complex; a g-map is real": np.ones((192, 256), complex),
+        "g-map holds 2 negative values": np.where(np.arange(192 * 256).reshape(192, 256) < 2, -1, 1),
+    }
+    for message, g_map in refused.items():
+        np.save(tmp_path / "g.npy", g_map)
+        with pytest.raises(InputError, match=f"g.npy:? {message}"):
+            read(tmp_path / "t1.npy", gmap=tmp_path / "g.npy")
+    g_map[...] = 1
+    g_map = g_map.astype(float)
+    g_map[3, 4] = np.inf
+    np.save(tmp_path / "g.npy", g_map)
+    with pytest.raises(InputError, match=r"g.npy: image .* holds 1 NaN or Inf of 49152 values \(first: \(0, 0, 3, 4\)\)"):
+        read(tmp_path / "t1.npy", gmap=tmp_path / "g.npy")
+
+
+def test_slices_with_phase_and_g_map_of_arrays(tmp_path):
+    values = complex_values(3, 25, 17)
+    for name, array in {"m": np.abs(values), "p": np.angle(values), "g": g_values(3, 25, 17)}.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    images = read(tmp_path / "m.npy", phase=tmp_path / "p.npy", gmap=tmp_path / "g.npy")
+    assert images.data.shape == (1, 3, 25, 17)
+    for ending in (".npy", ".nii"):
+        written = write(tmp_path / f"out{ending}", images, images)
+        assert [file.name for file in written] == [f"out{ending}", f"out_phase{ending}"]
+        magnitude, phase = (read(file).data.reshape(3, 25, 17) for file in written)
+        np.testing.assert_allclose(magnitude * np.exp(1j * phase), values, atol=2e-5)
+    assert read(tmp_path / "out_phase.nii").data.shape == (1, 3, 25, 17)
+
+
+def test_a_g_map_for_every_frame_is_refused(tmp_path):
+    (tmp_path / "cine.nii").write_bytes(oblique((7, 5, 1, 4), np.float32))
+    (tmp_path / "g.nii").write_bytes(oblique((7, 5, 1, 4), np.uint8))
+    np.save(tmp_path / "g.npy", g_values(4, 5, 7))
+    for name in ("g.nii", "g.npy"):
+        with pytest.raises(InputError, match=f"{name} holds 4 g-maps; frames share one, slices have one each: give those"):
+            read(tmp_path / "cine.nii", gmap=tmp_path / name)
+
+
+def test_kinds(tmp_path):
+    (tmp_path / "a.img").write_bytes(oblique())
+    write_classic(tmp_path / "series", np.ones((1, 1, 4, 4)))
+    next((tmp_path / "series").iterdir()).rename(tmp_path / "series" / "0001")  # no suffix
+    np.save(tmp_path / "b.npy", np.ones((4, 4)))
+    (tmp_path / "c.dcm").write_text("not DICOM")
+    (tmp_path / "study" / "one").mkdir(parents=True)
+    expected = {"a.img": "nifti", "series": "dicom", "series/0001": "dicom", "b.npy": "numpy", "c.dcm": "dicom"}
+    assert {name: kind_of(tmp_path / name) for name in expected} == expected
+    (tmp_path / "text").write_text("text")
+    (tmp_path / "empty.nii").touch()
+    messages = {
+        "absent": "absent: no such file or folder",
+        "text": "text is no image that can be read: give NIfTI",
+        "empty.nii": r"empty.nii is empty \(0 bytes\)",
+        "study": "study holds no DICOM series .*it has folders: give one of them, .*one",
+        "study/one": "one holds no DICOM series .*give a folder of DICOM files",
+    }
+    for name, message in messages.items():
+        with pytest.raises(InputError, match=message):
+            kind_of(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "save", "message"),
+    [
+        ("five.npy", lambda path: np.save(path, np.ones((2, 2, 2, 2, 2))), r"image is \(2, 2, 2, 2, 2\); \[H, W\]"),
+        ("text.npy", lambda path: np.save(path, np.array([["a", "b"]])), "image is of type <U1; numbers are needed"),
+        ("object.npy", lambda path: np.save(path, np.array([[{}]], object), allow_pickle=True), "is damaged"),
+        ("none.npy", lambda path: np.save(path, np.ones((2, 0, 3))), "its images are 0x3x2, without a pixel"),
+        ("large.npy", lambda path: np.save(path, np.full((2, 2), 1e300)), r"holds 4 NaN or Inf of 4 values"),
+        ("short.npy", lambda path: path.write_bytes(b"\x93NUMPY\1\0v\0{'descr':"), "is damaged or not what it says it is"),
+        ("short.npz", lambda path: path.write_bytes(b"PK\3\4 no archive"), "is damaged or not what it says it is"),
+        (
+            "two.npz",
+            lambda path: np.savez(path, a=np.ones((2, 2)), b=np.ones(3)),
+            r"holds \['a', 'b'\]: name the image 'image'",
+        ),
+        ("g.npz", lambda path: np.savez(path, image=np.ones((2, 2)), g_map=np.ones(3)), r"g_map is float32 \(3,\)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "." in value[-4:] else "",
+)
+def test_unusable_arrays_are_refused(tmp_path, name, save, message):
+    save(tmp_path / name)
+    with pytest.raises(InputError, match=message) as caught:
+        read(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+def test_formats_become_each_other(tmp_path):
+    write_classic(tmp_path / "in", np.random.default_rng(0).integers(0, 4096, (2, 3, 5, 7)))
+    images = read(tmp_path / "in")
+    write(tmp_path / "out.nii.gz", images, images)
+    found = read(tmp_path / "out.nii.gz")
+    np.testing.assert_array_equal(found.data, images.data)
+    np.testing.assert_allclose(found.affine, images.affine, atol=1e-4)
+    np.testing.assert_allclose(found.spacing, images.spacing, rtol=1e-6)
+    write(tmp_path / "out.npy", images, images)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), images.data)
+    np.save(tmp_path / "flat.npy", images.data[:, 0])
+    flat = read(tmp_path / "flat.npy")
+    write(tmp_path / "flat.nii", flat, flat)
+    assert read(tmp_path / "flat.nii").affine is None
+    np.testing.assert_array_equal(read(tmp_path / "flat.nii").data, flat.data)
+
+
+def test_names_of_outputs_that_do_not_fit_are_refused(tmp_path):
+    np.save(tmp_path / "in.npy", np.ones((3, 5, 7)))
+    images = read(tmp_path / "in.npy")
+    for name, message in (
+        ("out.h5", "numpy images are not written as .h5: give out.nii.gz"),
+        ("out.png", r"the name must end with .nii, .nii.gz, .npy"),
+        ("out", "give out.nii.gz, for example"),
+    ):
+        with pytest.raises(InputError, match=message):
+            write(tmp_path / name, images, images)
+    with pytest.raises(InputError, match="integers are an option of NIfTI alone"):
+        write(tmp_path / "out.npy", images, images, integers=True)
+    with pytest.raises(InputError, match="in.npy holds one series: leave out --series 3"):
+        read(tmp_path / "in.npy", series="3")
+    assert [file.name for file in tmp_path.iterdir()] == ["in.npy"]
+
+
+def test_images_that_do_not_fit_are_not_written(tmp_path):
+    like = Images(np.ones((3, 2, 5, 7), np.float32), "numpy")
+    for data in (np.ones((2, 2, 5, 7)), np.ones((3, 2, 5, 6)), np.ones((5, 7))):
+        with pytest.raises(ValueError, match="do not have the shape"):
+            write(tmp_path / "out.nii", replace(like, data=data.astype(np.float32)), like)
+    data = like.data.copy()
+    data[0, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="images to write hold 1 NaN or Inf of 210 values"):
+        write(tmp_path / "out.nii", replace(like, data=data), like)
+    assert not list(tmp_path.iterdir())
+
+
+def test_sizes_in_words():
+    assert size((1, 30, 192, 256)) == size((30, 1, 192, 256)) == size((30, 192, 256)) == "192x256x30"
+    assert size((20, 30, 192, 256)) == "192x256x30x20"
+    assert size((1, 1, 192, 256)) == "192x256"
