@@ -1,0 +1,50 @@
+"""The noise SD of a background is found whatever the units, and not found where there is no background."""
+
+import numpy as np
+import pytest
+
+from snraware_jax.inference.units import background
+
+SHAPE = (6, 64, 90)
+
+
+def scan(sd: float, peak_snr: float, radius: float = 0.6, g_map: np.ndarray | float = 1.0, seed: int = 0) -> np.ndarray:
+    """An ellipse of structured tissue with a phase in white noise of SD `sd` times g."""
+    rng = np.random.default_rng(seed)
+    _, y, x = np.mgrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
+    tissue = np.hypot((y - 32) / 32, (x - 45) / 45) < radius
+    image = peak_snr * tissue * (0.4 + 0.3 * ((x // 8 + y // 8) % 3)) * np.exp(0.1j * x)
+    return sd * (image + g_map * (rng.normal(size=SHAPE) + 1j * rng.normal(size=SHAPE)))
+
+
+@pytest.mark.parametrize("sd", [1.0, 37.4, 1e-6])
+@pytest.mark.parametrize(
+    ("peak_snr", "radius", "tolerance"), [(8, 0.6, 0.03), (20, 0.6, 0.02), (200, 0.85, 0.03), (4, 0.3, 0.05)]
+)
+def test_white_noise(sd, peak_snr, radius, tolerance):
+    image = scan(sd, peak_snr, radius)
+    for data in (image, np.abs(image)):
+        found = background(data)
+        assert found is not None
+        assert found.sd == pytest.approx(sd, rel=tolerance)
+    assert found.in_snr_units == (sd == 1)
+
+
+def test_g_map_masks_and_colour():
+    g_map = 1 + np.mgrid[: SHAPE[1], : SHAPE[2]][1] / 60
+    image = scan(3.0, 20, g_map=g_map)
+    image[:, :9] = 0  # padding
+    found = background(image, g_map)
+    assert found is not None
+    assert found.sd == pytest.approx(3, rel=0.03)
+    kept = np.abs(np.fft.fftfreq(SHAPE[2])) < 0.3
+    smooth = np.fft.ifft(np.fft.fft(scan(1.0, 0)) * kept) / np.sqrt(kept.mean())
+    assert background(smooth).sd == pytest.approx(1, rel=0.03)
+
+
+def test_no_background():
+    assert background(scan(1.0, 20, radius=3)) is None  # tissue everywhere
+    assert background(np.zeros(SHAPE)) is None
+    assert background(np.abs(scan(1.0, 20))[:1, :3, :20]) is None  # too few
+    coils = np.sqrt(sum(np.abs(scan(1.0, 0, seed=coil)) ** 2 for coil in range(8)))
+    assert background(coils) is None  # noise of a root of sums of squares is none of Rayleigh's
