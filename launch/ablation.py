@@ -44,6 +44,7 @@ def main() -> None:
     data = Path(CONFIG.value.data.path or workdir / "data")
     if CONFIG.value.data.path:  # looked at before the workdir is made: bad input leaves no trace
         evaluation.strong_cases(CONFIG.value, data)
+    configuration.check_workdir(CONFIG.value, workdir)
     with configuration.lock(workdir):
         configuration.keep(CONFIG.value, workdir)
         if not CONFIG.value.data.path:
@@ -73,6 +74,7 @@ def gains_of_run(config: ConfigDict, folder: Path, data: Path, cases: "list[Case
     from snraware_jax.training import best, configuration
 
     print(f"ablation: {folder.name}", flush=True)
+    configuration.check_workdir(config, folder)
     with configuration.lock(folder):
         configuration.keep(config, folder)
         with training.watched(config) as watch:

@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"snraware {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     _add_reconstruct(verbs)
+    _add_denoise(verbs)
+    _add_info(verbs)
     _add_check(verbs)
     _add_records(verbs)
     _add_import_weights(verbs)
@@ -73,6 +75,44 @@ def _add_reconstruct(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]
     verb.add_argument("--phases", type=int, metavar="N", help="gate the frames to N phases of the heart's cycle")
     verb.add_argument("--overwrite", action="store_true", help="make again what is there already")
     verb.set_defaults(run=reconstruct)
+
+
+def _add_denoise(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "denoise",
+        help="images of any format -> the same, denoised, in their own units and geometry",
+        description="Denoise images with a trained model: NIfTI, DICOM, MRD images, series of `snraware reconstruct`, NumPy, the "
+        "authors' arrays. Their noise is measured first, since a model expects SNR units: noise of SD g. OUT.json beside every output "
+        "says what it was made from. Given again, the command does what is missing.",
+        epilog="examples: snraware denoise scan.h5 -m model.snr -o out.h5     snraware denoise study/ -m model.snr -o study_dn/",
+    )
+    verb.add_argument("images", nargs="+", type=Path, metavar="IN", help="file, folder of a DICOM series, or folder of such")
+    verb.add_argument("-m", "--model", required=True, type=Path, metavar="MODEL.snr", help="the bundle of launch/export.py")
+    verb.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="file, or a folder (several inputs)")
+    verb.add_argument("--phase", type=Path, metavar="FILE", help="phase of a magnitude image (one input)")
+    verb.add_argument("--gmap", type=Path, metavar="FILE", help="g-factor map (one input)")
+    verb.add_argument("--series", metavar="NAME", help="which series, where IN holds several")
+    how = "known: refused unless their noise SD is 1 (default); snr: they are; auto: divided by the noise SD of the background"
+    verb.add_argument("--units", choices=("known", "snr", "auto"), default="known", help=how)
+    verb.add_argument(
+        "--noise-sd", type=float, metavar="SD", help="noise SD of the images where g is 1, by which they are divided"
+    )
+    verb.add_argument("--strength", type=float, default=1.0, metavar="S", help="from 0 (as it was) to 1 (default)")
+    verb.add_argument("--integers", action="store_true", help="NIfTI in the integer type of IN instead of float32")
+    verb.add_argument("--overwrite", action="store_true", help="make again what is there already")
+    verb.set_defaults(run=denoise)
+
+
+def _add_info(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "info",
+        help="what a model is, how it was trained, what it reached",
+        description="Print what a bundle holds: its network, its tiles, the run that it is of, its test results. --json prints all.",
+        epilog="example: snraware info model.snr",
+    )
+    verb.add_argument("model", type=Path, metavar="MODEL.snr", help="the bundle")
+    verb.add_argument("--json", action="store_true", help="the whole card as JSON")
+    verb.set_defaults(run=info)
 
 
 def _add_check(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -153,6 +193,67 @@ def import_weights(options: argparse.Namespace) -> int:
     tiling = bundle.Tiling((t, h, w), (t // 2, h // 4, w // 4))
     bundle.save(options.output, settings, network, card, tiling)
     print(f"import-weights: {settings.backbone} of {settings.cells}, {parameters(settings):,} parameters, in {options.output}")
+    return 0
+
+
+def denoise(options: argparse.Namespace) -> int:
+    """Denoises every input; the failure of one of many does not stop the others."""
+    if options.noise_sd is not None and not 0 < options.noise_sd < float("inf"):
+        raise InputError(f"--noise-sd {options.noise_sd:g}: give a number above 0.")
+    if not 0 < options.strength <= 1:
+        raise InputError(f"--strength {options.strength:g}: give a number above 0, up to 1.")
+
+    from snraware_jax import files
+    from snraware_jax.denoising import Asked, denoise_file
+    from snraware_jax.formats.images import CONTAINERS, kind_of
+    from snraware_jax.inference import denoiser
+
+    def is_series(path: Path) -> bool:
+        try:
+            return path.is_dir() and kind_of(path) in ("dicom", "authors")
+        except InputError:
+            return False
+
+    todo = files.image_jobs(options.images, options.output, is_series, CONTAINERS)
+    if len(todo) > 1 and (options.phase or options.gmap or options.series):
+        raise InputError(f"--phase, --gmap and --series belong to one input, and there are {len(todo)}: give them one by one.")
+    network = denoiser.load(options.model)
+    fields = {name: getattr(options, name) for name in Asked._fields}
+    return files.run(
+        todo, lambda job: denoise_file(job.source, job.output, network, Asked(**fields), overwrite=options.overwrite), "denoise"
+    )
+
+
+def info(options: argparse.Namespace) -> int:
+    """Prints what a bundle holds."""
+    import json
+
+    from snraware_jax.inference import bundle
+    from snraware_jax.models.table2 import parameters
+
+    found = bundle.load(options.model)
+    settings, card = found.settings, found.card
+    if options.json:
+        print(
+            json.dumps(
+                {"settings": settings.__dict__, **found.tiling._asdict(), "card": card, "sha256": found.sha256}, indent=1
+            )
+        )
+        return 0
+    times = lambda sizes: " x ".join(map(str, sizes))
+    images = "magnitudes" if settings.magnitude else "complex images"
+    print(f"{options.model}: {settings.backbone} of {settings.cells}, {parameters(settings):,} parameters")
+    print(f"  for {images} ({settings.input})")
+    print(f"  tiles {times(found.tiling.tile)} (T x H x W), overlap {times(found.tiling.overlap)}")
+    trained = card.get("configuration")
+    if trained is None:
+        print(f"  imported from {card.get('imported_from', '?')}")
+    else:
+        data = trained["data.path"] or f"{trained['data.simulation.subjects'][0]} simulated subjects"
+        print(f"  trained on {data}, step {card['step']} of {trained['train.steps']}, seed {trained['seed']}")
+    for row in card.get("tested", []):
+        print(f"  peak SNR {row['peak_snr']}: {row['method']} gains {float(row['gain_db']):.2f} dB")
+    print(f"  sha256 {found.sha256}")
     return 0
 
 

@@ -106,6 +106,75 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file's content, or of the names and contents of the files of a folder.
+
+    Raises:
+      InputError: if there is nothing of that name.
+    """
+    if not path.is_dir():
+        return digest(path)
+    content = "".join(f"{file.name} {digest(file)}\n" for file in sorted(path.iterdir()) if file.is_file())
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def image_jobs(inputs: Sequence[Path], output: Path, is_series: Callable[[Path], bool], suffixes: Sequence[str]) -> list[Job]:
+    """Every image file, and folder that is one series, with its output.
+
+    A lone input goes to `output` itself, or into it where that is a folder or has no suffix of a file; more of them, and those
+    of a folder, to a tree of the same names below `output`.
+
+    Args:
+      inputs: files, folders that are a series (DICOM, the authors' arrays), folders of such.
+      output: file or folder.
+      is_series: whether a folder is one.
+      suffixes: of image files.
+
+    Raises:
+      InputError: if a folder holds no input, or two outputs, or an input and an output, are the same.
+    """
+    named = lambda path: path.name.lower().endswith(tuple(suffixes))
+    lone = len(inputs) == 1 and (inputs[0].is_file() or not inputs[0].exists() or is_series(inputs[0]))
+    if lone:
+        into = output.is_dir() or (inputs[0].is_file() and not named(output))
+        found = [Job(inputs[0], output / inputs[0].name if into and not is_series(inputs[0]) else output)]
+    else:
+        if output.is_file() or named(output):
+            raise InputError(
+                f"{output}: several inputs go into a folder: give -o one, for example {output.parent / 'denoised'}."
+            )
+        found = [job for path in inputs for job in _images_below(path, output, is_series, named)]
+    twice = [name for name, count in Counter(job.output for job in found).items() if count > 1]
+    if twice:
+        raise InputError(f"several inputs would be written to {min(twice)}: denoise them into separate folders.")
+    read = {job.source.resolve() for job in found}
+    if same := [job.output for job in found if job.output.resolve() in read]:
+        raise InputError(f"{same[0]} is an input: give -o another name.")
+    return found
+
+
+def _images_below(path: Path, output: Path, is_series: Callable[[Path], bool], named: Callable[[Path], bool]) -> Iterator[Job]:
+    if not path.is_dir() or is_series(path):
+        yield Job(path, output / path.name)
+        return
+    found = []
+    for folder, below, names in os.walk(path):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        here = Path(folder)
+        if output.resolve() == here.resolve():
+            below.clear()
+            continue
+        if here != path and is_series(here):
+            below.clear()
+            found.append(here)
+            continue
+        found += sorted(here / name for name in names if not name.startswith(".") and named(here / name))
+    if not found:
+        raise InputError(f"{path}: no images in this folder.")
+    for source in found:
+        yield Job(source, output / source.relative_to(path))
+
+
 def _naming(source: Path, text: str) -> str:
     """A message that holds the whole path of the file: names alone repeat themselves in a tree."""
     if str(source) in text:

@@ -55,7 +55,7 @@ def tiny_run(tmp_path_factory):
     config = hrnet_cnnt.get_config("quick")
     config.model.update(channels=4, heads=2, cells="T1", levels=1)
     config.data.patch = (4, 16, 16)
-    config.evaluation.update(tile=(4, 16, 16), overlap=(0, 4, 4))
+    config.evaluation.update(tile=(4, 16, 16), overlap=(0, 4, 4), series=1, peak_snr=(8.0,))
     configuration.keep(config, workdir)
     checkpoint.save(workdir / "best", 3, assemble(config, 1).initial_state().ema)
     return config, workdir

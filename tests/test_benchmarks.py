@@ -13,7 +13,6 @@ import pytest
 
 from snraware_jax import flops
 from snraware_jax.models import convolution
-from tests.tiny import TINY as TINY_RUN
 
 TINY = """
 from configs import base
@@ -95,12 +94,10 @@ def test_products_are_counted():
     assert flops.products(lambda a: jax.lax.map(lambda row: a @ row, a), jnp.zeros((4, 4))) == 4 * 2 * 16
 
 
-def test_precision_and_uncertainty_of_a_run(launch, tiny_records, tmp_path):
-    workdir, output = tmp_path / "run", tmp_path / "out.json"
-    flags = (f"--workdir={workdir}", f"--config.data.path={tiny_records}", "--config.train.steps=8", *TINY_RUN)
-    training = launch("train", "--config=configs/hrnet_cnnt.py:quick", *flags)
-    _, error = training.communicate(timeout=300)
-    assert training.returncode == 0, error
+def test_precision_and_uncertainty_of_a_run(tiny_run, tiny_records, tmp_path):
+    _, workdir = tiny_run
+    output = tmp_path / "out.json"
+    (workdir / "data").symlink_to(tiny_records)
     command = [sys.executable, "benchmarks/precision.py", f"--workdirs={workdir}", "--json", str(output)]
     finished = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr

@@ -131,7 +131,7 @@ def load(path: str | Path) -> Bundle:
         return Bundle(settings, network, dict(description["card"]), tiling, sha256)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (*archives.BROKEN, KeyError, TypeError, ValueError, SafetensorError) as error:
+    except (*archives.BROKEN, OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise InputError(f"{path}: not a bundle, or a damaged one ({error})") from error
 
 

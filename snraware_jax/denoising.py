@@ -1,0 +1,182 @@
+"""Images of any file denoised: their units and g-map, slices or a volume or frames, strength, and back into the file's own units."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from snraware_jax import __version__, files
+from snraware_jax.errors import InputError
+from snraware_jax.formats import images as images_of
+from snraware_jax.formats.atomic import write_json
+from snraware_jax.formats.images import Images
+from snraware_jax.inference.denoiser import Bundled
+from snraware_jax.inference.units import background
+
+Denoiser = Callable[[np.ndarray, np.ndarray], np.ndarray]
+SCALED = 20.0  # median of a g-map from which it has been multiplied: no array leaves ten times the noise in half of an image
+GADGETRON = 100.0  # what it multiplies g-maps by
+
+
+class Scale(NamedTuple):
+    """What makes SNR units of images.
+
+    Attributes:
+      divisor: of the images; their noise then has SD g.
+      g_map: `[slices, H, W]` float32.
+      said: what a user should know, a line each.
+    """
+
+    divisor: float
+    g_map: np.ndarray
+    said: tuple[str, ...]
+
+
+def scale_of(images: Images, name: str, *, units: str = "known", noise_sd: float | None = None) -> Scale:
+    """How images become SNR units.
+
+    Args:
+      images: as `formats.images.read` gives them.
+      name: of the file, for messages.
+      units: "known": refused unless the file says so, or its background has a noise SD of 1; "snr": they are, whatever the
+        background; "auto": divided by the noise SD of the background.
+      noise_sd: by which they are divided.
+
+    Raises:
+      InputError: if it cannot be known, with the noise SD that was found.
+    """
+    g_map, said = _g_map(images, name)
+    ratio = float(images.units.get("scale_ratio", 1.0))
+    said += [f"{name}: values were multiplied by {ratio:g}, as their header says; dividing"] if ratio != 1 else []
+    if noise_sd is not None:
+        return Scale(noise_sd, g_map, (*said, f"{name}: noise SD {noise_sd:g} as given"))
+    if units == "snr" or "noise_sd" in images.units:
+        return Scale(ratio, g_map, tuple(said))
+    found = background(images.data / ratio, g_map)
+    if found is None:
+        raise InputError(
+            f"{name}: no background to measure the noise on: give --noise-sd SD, or --units snr if its noise SD is g."
+        )
+    measured = f"{name}: noise SD {found.sd:.3g} over g, from {found.voxels:,} background voxels"
+    if found.in_snr_units:
+        return Scale(ratio, g_map, (*said, f"{measured}: SNR units"))
+    if units == "auto":
+        return Scale(ratio * found.sd, g_map, (*said, f"{measured}; dividing"))
+    raise InputError(
+        f"{name}: noise SD is {found.sd:.3g}, not 1: not in SNR units. Give --noise-sd {found.sd:.3g} (our estimate, from "
+        f"{found.voxels:,} background voxels), a g-map, or --units auto."
+    )
+
+
+def _g_map(images: Images, name: str) -> tuple[np.ndarray, list[str]]:
+    """The g-map in units of 1, ones where there is none, and what is to be said of it."""
+    shape = images.data.shape[1:]
+    if images.g_map is None:
+        return np.ones(shape, np.float32), [
+            f"{name}: NO G-MAP: taken as 1 everywhere, which parallel imaging is not; give --gmap FILE"
+        ]
+    ratio = float(images.units.get("g_map_scale_ratio", 1.0))
+    g_map, said = images.g_map / np.float32(ratio), []
+    inside = g_map[g_map > 0]
+    if not inside.size:
+        raise InputError(f"{name}: its g-map is 0 everywhere: give the right one by --gmap FILE.")
+    median = float(np.median(inside))
+    if median > SCALED:
+        said.append(f"{name}: g-map median is {median:.3g}: looks like Gadgetron's x100; dividing.")
+        g_map = g_map / np.float32(GADGETRON)
+    return g_map, said
+
+
+def denoise(network: Denoiser, images: Images, scale: Scale, *, magnitude: bool = False, strength: float = 1.0) -> Images:
+    """Denoised images, in the units of the input: y + strength (f(y) - y), y in SNR units.
+
+    Frames of a slice go through the network together, and the slices of a single frame as a volume.
+
+    Args:
+      network: (series `[T, H, W]` complex64, g-map `[H, W]` or `[T, H, W]`) -> series.
+      images: to denoise.
+      scale: of `scale_of`.
+      magnitude: whether the network is of magnitudes.
+      strength: 0 leaves the noise, 1 is what the network says.
+
+    Raises:
+      InputError: if the result is not finite, or nothing was changed.
+    """
+    image = (np.abs(images.data) if magnitude else images.data).astype(np.complex64) / np.float32(scale.divisor)
+    g_map = np.where(scale.g_map > 0, scale.g_map, 1).astype(np.float32)
+    denoised = np.empty_like(image)
+    if len(image) == 1:
+        denoised[0] = network(image[0], g_map)
+    else:
+        for number in range(image.shape[1]):
+            denoised[:, number] = network(np.ascontiguousarray(image[:, number]), g_map[number])
+    if not np.isfinite(denoised).all():
+        raise InputError("the network gives values that are not finite; are the images in SNR units?")
+    if np.array_equal(denoised, image):
+        raise InputError("the network changed nothing: nothing was denoised")
+    result = (image + np.float32(strength) * (denoised - image)) * np.float32(scale.divisor)
+    return replace(images, data=result if np.iscomplexobj(images.data) and not magnitude else np.real(result))
+
+
+class Asked(NamedTuple):
+    """What is asked for one input.
+
+    Attributes:
+      phase, gmap: files beside it.
+      series: which one, where it holds several.
+      units, noise_sd: of `scale_of`.
+      strength: of `denoise`.
+      integers: NIfTI in the integer type of the input.
+    """
+
+    phase: Path | None = None
+    gmap: Path | None = None
+    series: str | None = None
+    units: str = "known"
+    noise_sd: float | None = None
+    strength: float = 1.0
+    integers: bool = False
+
+
+def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, overwrite: bool = False) -> str | None:
+    """Denoises one file, or folder that is one series, and writes what it was made from beside it, OUTPUT.json; None if it was there.
+
+    Raises:
+      InputError: if the input cannot be used, or an output exists that was not made from it; nothing is written then.
+    """
+    settings, said = network.bundle.settings, []
+    made_from = {
+        "source": {str(path.name): files.digest_of(path) for path in (source, asked.phase, asked.gmap) if path is not None},
+        "bundle": network.bundle.sha256,
+        "options": {name: value for name, value in asked._asdict().items() if name not in ("phase", "gmap")},
+        "version": __version__,
+    }
+    sidecar = output.with_name(f"{output.name}.json")
+    if not overwrite and _is_done(sidecar, made_from):
+        return None
+    files.require_replaceable(output, lambda path: sidecar.exists())
+    images = images_of.read(source, phase=asked.phase, gmap=asked.gmap, series=asked.series)
+    if not settings.magnitude and not np.iscomplexobj(images.data):
+        raise InputError(
+            f"{source.name} is magnitude only; the model was trained on complex data. Add --phase FILE, or use a magnitude model."
+        )
+    scale = scale_of(images, source.name, units=asked.units, noise_sd=asked.noise_sd)
+    said += scale.said
+    denoised = denoise(network, images, scale, magnitude=settings.magnitude, strength=asked.strength)
+    written = images_of.write(output, denoised, images, integers=asked.integers)
+    about = made_from | {"outputs": [path.name for path in written], "divisor": scale.divisor, "said": list(scale.said)}
+    write_json(sidecar, about)
+    return "\n".join([*said, f"{output}: {images_of.size(images.data.shape)}, denoised"])
+
+
+def _is_done(sidecar: Path, made_from: dict[str, Any]) -> bool:
+    """Whether outputs are there that were made from the same content in the same way."""
+    try:
+        about = json.loads(sidecar.read_text())
+        outputs = [sidecar.with_name(name) for name in about["outputs"]]
+        return {name: about.get(name) for name in made_from} == made_from and all(path.exists() for path in outputs)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,175 @@
+"""Images from a file through a network and back: units, g-map, geometry of slices and frames, what is refused, what is done again."""
+
+import json
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from snraware_jax import cli, denoising
+from snraware_jax.errors import InputError
+from snraware_jax.formats.images import Images, read
+from snraware_jax.inference import bundle
+from snraware_jax.models import ModelSettings, build
+from tests.inference.test_units import scan
+
+half = lambda image, g_map: image / 2
+
+
+def images(sd: float = 1.0, **fields) -> Images:
+    data = scan(sd, 20).astype(np.complex64)[:, None]  # [frames, 1, H, W]
+    return Images(data, "numpy", **({"g_map": np.ones((1, *data.shape[2:]), np.float32)} | fields))
+
+
+def test_snr_units_are_recognised():
+    scale = denoising.scale_of(images(), "a.npy")
+    assert scale.divisor == 1
+    assert "SNR units" in scale.said[-1]
+
+
+def test_other_units_are_refused_with_what_to_type():
+    with pytest.raises(
+        InputError, match=r"noise SD is 3[78]\.?\d*, not 1: not in SNR units. Give --noise-sd 3\d.* or --units auto"
+    ):
+        denoising.scale_of(images(37.4), "a.npy")
+    assert denoising.scale_of(images(37.4), "a.npy", units="auto").divisor == pytest.approx(37.4, rel=0.03)
+    assert denoising.scale_of(images(37.4), "a.npy", noise_sd=30.0).divisor == 30
+    assert denoising.scale_of(images(37.4), "a.npy", units="snr").divisor == 1
+    tissue = replace(images(), data=np.full((2, 1, 20, 30), 5 + 1j, np.complex64), g_map=None)
+    with pytest.raises(InputError, match="no background to measure the noise on: give --noise-sd"):
+        denoising.scale_of(tissue, "a.npy")
+
+
+def test_scales_that_headers_record_are_undone():
+    scale = denoising.scale_of(images(10.0, units={"scale_ratio": 10.0}), "a.h5")
+    assert scale.divisor == 10
+    maps = np.full((1, 64, 90), 142, np.float32)
+    found = denoising.scale_of(images(1.42, g_map=maps), "a.npy")
+    np.testing.assert_allclose(found.g_map, 1.42)
+    assert "g-map median is 142: looks like Gadgetron's x100; dividing." in found.said[0]
+    recorded = denoising.scale_of(images(1.42, g_map=maps, units={"g_map_scale_ratio": 100.0}), "a.h5")
+    np.testing.assert_allclose(recorded.g_map, 1.42)
+    assert not any("looks like" in line for line in recorded.said)
+
+
+def test_no_g_map_is_said_aloud():
+    assert "NO G-MAP" in denoising.scale_of(images(g_map=None), "a.npy").said[0]
+
+
+def test_frames_slices_and_units_come_back():
+    """Frames of a slice together, slices of a frame as a volume; the divisor is undone; half of the noise by half the strength."""
+    seen = []
+
+    def network(image, g_map):
+        seen.append((image.shape, g_map.shape, float(np.abs(image).max())))
+        return image / 2
+
+    data = np.random.default_rng(0).normal(size=(3, 2, 8, 10, 2)).astype(np.float32).view(np.complex64)[..., 0]
+    g_map = np.ones((2, 8, 10), np.float32)
+    scale = denoising.Scale(4.0, g_map, ())
+    cine = denoising.denoise(network, Images(data, "numpy"), scale)
+    np.testing.assert_allclose(cine.data, data / 2, rtol=1e-6)
+    assert [one[:2] for one in seen] == [((3, 8, 10), (8, 10))] * 2
+    assert seen[0][2] == pytest.approx(np.abs(data[:, 0]).max() / 4)
+    volume = denoising.denoise(network, Images(data[:1], "numpy"), scale, strength=0.5)
+    np.testing.assert_allclose(volume.data, 0.75 * data[:1], rtol=1e-6)
+    assert seen[-1][:2] == ((2, 8, 10), (2, 8, 10))
+    magnitude = denoising.denoise(network, Images(np.abs(data), "numpy"), scale, magnitude=True)
+    assert magnitude.data.dtype == np.float32
+
+
+def test_what_is_no_result_is_refused():
+    scale = denoising.Scale(1.0, np.ones((1, 64, 90), np.float32), ())
+    with pytest.raises(InputError, match="changed nothing"):
+        denoising.denoise(lambda image, g_map: image, images(), scale)
+    with pytest.raises(InputError, match="not finite"):
+        denoising.denoise(lambda image, g_map: image * np.nan, images(), scale)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    settings = ModelSettings(cells="C2", channels=2, levels=1, patch=(4, 8, 8), norm="channel")
+    path = tmp_path_factory.mktemp("model") / "model.snr"
+    bundle.save(path, settings, build(settings), {"imported_from": "nothing"}, bundle.Tiling((6, 64, 96), (0, 0, 0)))
+    return path
+
+
+def nifti(path, data) -> None:
+    """`[frames, 1, H, W]` as a cine with an oblique affine."""
+    affine = np.array([[1.2, 0.3, 0, -20], [-0.3, 1.2, 0.1, 5], [0, -0.1, 8, 7], [0, 0, 0, 1]])
+    nib.save(nib.Nifti1Image(np.asarray(data).transpose(3, 2, 1, 0), affine), path)
+
+
+def test_twenty_mixed_files_three_of_them_broken(model, tmp_path, capsys):
+    """17 are right, 3 are named, the exit code is 1, and the same command again does only what is missing."""
+    study = tmp_path / "study"
+    (study / "b").mkdir(parents=True)
+    for number in range(10):
+        nifti(study / f"{number}.nii.gz", images().data * (1 + number / 100))
+        np.save(study / "b" / f"{number}.npy", images().data[:, 0] * (1 + number / 100))
+    (study / "3.nii.gz").write_bytes(b"broken")
+    (study / "b" / "4.npy").write_bytes((study / "b" / "4.npy").read_bytes()[:500])
+    np.save(study / "b" / "5.npy", np.full((3, 8, 8), np.nan, np.complex64))
+    command = ["denoise", str(study), "-m", str(model), "-o", str(tmp_path / "out")]
+    assert cli.main(command) == 1
+    said = capsys.readouterr()
+    assert "17 of 20 files done, 0 were there already, 3 failed" in said.out
+    for name in ("3.nii.gz", "b/4.npy", "b/5.npy"):
+        assert str(study / name) in said.err
+    assert len(list((tmp_path / "out").rglob("*.json"))) == 17
+    before, after = nib.load(study / "7.nii.gz"), nib.load(tmp_path / "out" / "7.nii.gz")
+    np.testing.assert_array_equal(before.affine, after.affine)
+    assert before.shape == after.shape
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.n*")}
+    (tmp_path / "out" / "8.nii.gz").unlink()
+    assert cli.main(command) == 1
+    assert "1 of 20 files done, 16 were there already, 3 failed" in capsys.readouterr().out
+    changed = {path.name for path, time in written.items() if path.stat().st_mtime_ns != time}
+    assert changed == {"8.nii.gz", "8.nii.gz.json"}
+
+
+def test_one_file_and_what_it_was_made_from(model, tmp_path, capsys):
+    source, output = tmp_path / "a.nii.gz", tmp_path / "dn" / "b.nii"
+    nifti(source, images(37.4).data)
+    assert cli.main(["denoise", str(source), "-m", str(model), "-o", str(output)]) == 2
+    assert "--units auto" in capsys.readouterr().err
+    assert not output.parent.exists()
+    assert cli.main(["denoise", str(source), "-m", str(model), "-o", str(output), "--units", "auto"]) == 0
+    about = json.loads((tmp_path / "dn" / "b.nii.json").read_text())
+    assert about["divisor"] == pytest.approx(37.4, rel=0.03)
+    assert about["bundle"] == bundle.load(model).sha256
+    assert read(output).data.shape == images().data.shape
+    assert cli.main(["denoise", str(source), "-m", str(model), "-o", str(output), "--units", "auto"]) == 0
+    assert "left as it is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--noise-sd=0"], "--noise-sd 0: give a number above 0"),
+        (["--strength=1.5"], "--strength 1.5: give a number above 0, up to 1"),
+        (["--gmap=g.npy"], "g.npy: no such file"),
+        (["--series=2"], "holds one series"),
+    ],
+)
+def test_wrong_use(model, tmp_path, capsys, flags, message):
+    np.save(tmp_path / "a.npy", images().data[:, 0])
+    assert cli.main(["denoise", str(tmp_path / "a.npy"), "-m", str(model), "-o", str(tmp_path / "b.npy"), *flags]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "b.npy").exists()
+
+
+def test_magnitudes_for_a_complex_model(model, tmp_path, capsys):
+    np.save(tmp_path / "a.npy", np.abs(images().data[:, 0]))
+    assert cli.main(["denoise", str(tmp_path / "a.npy"), "-m", str(model), "-o", str(tmp_path / "b.npy")]) == 2
+    assert "a.npy is magnitude only; the model was trained on complex data. Add --phase FILE" in capsys.readouterr().err
+
+
+def test_info(model, capsys):
+    assert cli.main(["info", str(model)]) == 0
+    said = capsys.readouterr().out
+    assert "hrnet of C2, " in said
+    assert "tiles 6 x 64 x 96 (T x H x W)" in said
+    assert cli.main(["info", str(model), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["card"] == {"imported_from": "nothing"}
