@@ -226,6 +226,7 @@ def denoise(options: argparse.Namespace) -> int:
 
 def info(options: argparse.Namespace) -> int:
     """Prints what a bundle holds."""
+    import dataclasses
     import json
 
     from snraware_jax.inference import bundle
@@ -236,7 +237,8 @@ def info(options: argparse.Namespace) -> int:
     if options.json:
         print(
             json.dumps(
-                {"settings": settings.__dict__, **found.tiling._asdict(), "card": card, "sha256": found.sha256}, indent=1
+                {"settings": dataclasses.asdict(settings), **found.tiling._asdict(), "card": card, "sha256": found.sha256},
+                indent=1,
             )
         )
         return 0

@@ -43,7 +43,7 @@ def scale_of(images: Images, name: str, *, units: str = "known", noise_sd: float
       name: of the file, for messages.
       units: "known": refused unless the file says so, or its background has a noise SD of 1; "snr": they are, whatever the
         background; "auto": divided by the noise SD of the background.
-      noise_sd: by which they are divided.
+      noise_sd: where g is 1, by which they are divided, after a ratio that their header records.
 
     Raises:
       InputError: if it cannot be known, with the noise SD that was found.
@@ -52,7 +52,7 @@ def scale_of(images: Images, name: str, *, units: str = "known", noise_sd: float
     ratio = float(images.units.get("scale_ratio", 1.0))
     said += [f"{name}: values were multiplied by {ratio:g}, as their header says; dividing"] if ratio != 1 else []
     if noise_sd is not None:
-        return Scale(noise_sd, g_map, (*said, f"{name}: noise SD {noise_sd:g} as given"))
+        return Scale(ratio * noise_sd, g_map, (*said, f"{name}: noise SD {noise_sd:g} as given"))
     if units == "snr" or "noise_sd" in images.units:
         return Scale(ratio, g_map, tuple(said))
     found = background(images.data / ratio, g_map)
@@ -157,7 +157,8 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
     sidecar = output.with_name(f"{output.name}.json")
     if not overwrite and _is_done(sidecar, made_from):
         return None
-    files.require_replaceable(output, lambda path: sidecar.exists())
+    ours = _about(sidecar).get("source", {})  # the same file with other content, or other options
+    files.require_replaceable(output, lambda path: list(ours)[:1] == [source.name])
     images = images_of.read(source, phase=asked.phase, gmap=asked.gmap, series=asked.series)
     if not settings.magnitude and not np.iscomplexobj(images.data):
         raise InputError(
@@ -174,9 +175,15 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
 
 def _is_done(sidecar: Path, made_from: dict[str, Any]) -> bool:
     """Whether outputs are there that were made from the same content in the same way."""
+    about = _about(sidecar)
+    outputs = [sidecar.with_name(name) for name in about.get("outputs", [])]
+    same = {name: about.get(name) for name in made_from} == made_from
+    return same and bool(outputs) and all(path.exists() for path in outputs)
+
+
+def _about(sidecar: Path) -> dict[str, Any]:
+    """What a sidecar says; nothing if there is none, or it is something else."""
     try:
-        about = json.loads(sidecar.read_text())
-        outputs = [sidecar.with_name(name) for name in about["outputs"]]
-        return {name: about.get(name) for name in made_from} == made_from and all(path.exists() for path in outputs)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return dict(json.loads(sidecar.read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}

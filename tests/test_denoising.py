@@ -44,6 +44,7 @@ def test_other_units_are_refused_with_what_to_type():
 def test_scales_that_headers_record_are_undone():
     scale = denoising.scale_of(images(10.0, units={"scale_ratio": 10.0}), "a.h5")
     assert scale.divisor == 10
+    assert denoising.scale_of(images(10.0, units={"scale_ratio": 10.0}), "a.h5", noise_sd=1.1).divisor == pytest.approx(11)
     maps = np.full((1, 64, 90), 142, np.float32)
     found = denoising.scale_of(images(1.42, g_map=maps), "a.npy")
     np.testing.assert_allclose(found.g_map, 1.42)
@@ -142,6 +143,19 @@ def test_one_file_and_what_it_was_made_from(model, tmp_path, capsys):
     assert read(output).data.shape == images().data.shape
     assert cli.main(["denoise", str(source), "-m", str(model), "-o", str(output), "--units", "auto"]) == 0
     assert "left as it is" in capsys.readouterr().out
+
+
+def test_the_result_of_another_file_is_not_overwritten(model, tmp_path, capsys):
+    for name in ("a.npy", "b.npy"):
+        np.save(tmp_path / name, images().data[:, 0])
+    to = ["-m", str(model), "-o", str(tmp_path / "out.npy")]
+    assert cli.main(["denoise", str(tmp_path / "a.npy"), *to]) == 0
+    before = (tmp_path / "out.npy").read_bytes()
+    assert cli.main(["denoise", str(tmp_path / "b.npy"), *to]) == 2
+    assert "out.npy exists and was not made from this input" in capsys.readouterr().err
+    assert (tmp_path / "out.npy").read_bytes() == before
+    assert cli.main(["denoise", str(tmp_path / "a.npy"), *to, "--strength=0.5"]) == 0
+    assert (tmp_path / "out.npy").read_bytes() != before
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def _first_peak(magnitude: np.ndarray) -> float | None:
     """The place of the lowest peak of the histogram; None of too few values."""
     if magnitude.size < FEWEST:
         return None
-    # a scale that is at most a few noise SDs: the peak lies above the fifth part of what a tenth of the values stay below
+    # bins are tried from a twelfth of what a tenth of the values stay below, each half again as wide as the one before
     scale = np.quantile(magnitude, 0.1)
     best: tuple[float, float] | None = None
     for width in scale / BINS * 1.5 ** np.arange(0, 12):
