@@ -114,7 +114,8 @@ def evaluated(workdir: Path, suite: Path, output: Path, flags: Sequence[str]) ->
         "configuration": digest((workdir / "config.json").read_text()),
         "version": version(suite),
     }
-    if path.exists() and {name: (found := read(path)).get(name) for name in wanted} == wanted:
+    found = read(path) if path.exists() else {}
+    if {name: found.get(name) for name in wanted} == wanted:
         return found
     return evaluate(workdir, suite, output, flags)
 
