@@ -40,7 +40,7 @@ BEAM_OPTIONS = flags.DEFINE_multi_string(
 
 def main() -> int:
     from data_pipeline import prepare, simulator
-    from snraware_jax.cli import parse_matrix
+    from snraware_jax.cli.reconstruct import parse_matrix
     from snraware_jax.errors import InputError
 
     if not INPUT.value or not OUTPUT.value:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from snraware_jax import cli, reconstruction
+from snraware_jax.cli.reconstruct import parse_accelerations
 from snraware_jax.errors import InputError
 from snraware_jax.formats.hdf5 import read_series
 from snraware_jax.formats.mrd import write_scan, write_scans
@@ -504,10 +505,10 @@ def test_an_output_that_cannot_be_written_is_named(raw, tmp_path, capsys):
     [("2-8", (2, 3, 4, 5, 6, 7, 8)), ("4", (4,)), ("8, 2-3", (2, 3, 8)), ("1,2", (1, 2)), ("2x2,4", (4, (2, 2)))],
 )
 def test_accelerations_are_parsed(text, expected):
-    assert cli.parse_accelerations(text) == expected
+    assert parse_accelerations(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "2-", "-3", "a", "8-2", "0", "2.5"])
 def test_accelerations_that_make_no_sense_are_refused(text):
     with pytest.raises(InputError, match="type 2-8"):
-        cli.parse_accelerations(text)
+        parse_accelerations(text)

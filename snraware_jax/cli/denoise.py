@@ -1,0 +1,61 @@
+"""`snraware denoise`: images of any format, denoised with a model."""
+
+import argparse
+from pathlib import Path
+
+from snraware_jax.errors import InputError
+
+
+def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The verb and its arguments."""
+    verb = verbs.add_parser(
+        "denoise",
+        help="images of any format -> the same, denoised, in their own units and geometry",
+        description="Denoise images with a trained model: NIfTI, DICOM, MRD images, series of `snraware reconstruct`, NumPy, the "
+        "authors' arrays. Their noise is measured first, since a model expects SNR units: noise of SD g. OUT.json beside every output "
+        "says what it was made from. Given again, the command does what is missing.",
+        epilog="examples: snraware denoise scan.h5 -m model.snr -o out.h5     snraware denoise study/ -m model.snr -o study_dn/",
+    )
+    verb.add_argument("images", nargs="+", type=Path, metavar="IN", help="file, folder of a DICOM series, or folder of such")
+    verb.add_argument("-m", "--model", required=True, type=Path, metavar="MODEL.snr", help="the bundle of launch/export.py")
+    verb.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="file, or a folder (several inputs)")
+    verb.add_argument("--phase", type=Path, metavar="FILE", help="phase of a magnitude image (one input)")
+    verb.add_argument("--gmap", type=Path, metavar="FILE", help="g-factor map (one input)")
+    verb.add_argument("--series", metavar="NAME", help="which series, where IN holds several")
+    how = "known: refused unless their noise SD is 1 (default); snr: they are; auto: divided by the noise SD of the background"
+    verb.add_argument("--units", choices=("known", "snr", "auto"), default="known", help=how)
+    verb.add_argument(
+        "--noise-sd", type=float, metavar="SD", help="noise SD of the images where g is 1, by which they are divided"
+    )
+    verb.add_argument("--strength", type=float, default=1.0, metavar="S", help="from 0 (as it was) to 1 (default)")
+    verb.add_argument("--integers", action="store_true", help="NIfTI in the integer type of IN instead of float32")
+    verb.add_argument("--overwrite", action="store_true", help="make again what is there already")
+    verb.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Denoises every input; the failure of one of many does not stop the others."""
+    if options.noise_sd is not None and not 0 < options.noise_sd < float("inf"):
+        raise InputError(f"--noise-sd {options.noise_sd:g}: give a number above 0.")
+    if not 0 < options.strength <= 1:
+        raise InputError(f"--strength {options.strength:g}: give a number above 0, up to 1.")
+
+    from snraware_jax import files
+    from snraware_jax.denoising import Asked, denoise_file
+    from snraware_jax.formats.images import CONTAINERS, kind_of
+    from snraware_jax.inference import denoiser
+
+    def is_series(path: Path) -> bool:
+        try:
+            return path.is_dir() and kind_of(path) in ("dicom", "authors")
+        except InputError:
+            return False
+
+    todo = files.image_jobs(options.images, options.output, is_series, CONTAINERS)
+    if len(todo) > 1 and (options.phase or options.gmap or options.series):
+        raise InputError(f"--phase, --gmap and --series belong to one input, and there are {len(todo)}: give them one by one.")
+    network = denoiser.load(options.model)
+    fields = {name: getattr(options, name) for name in Asked._fields}
+    return files.run(
+        todo, lambda job: denoise_file(job.source, job.output, network, Asked(**fields), overwrite=options.overwrite), "denoise"
+    )
