@@ -1,13 +1,16 @@
 """A trained network as a function of an image and its g-map."""
 
-from collections.abc import Callable
-from functools import cache, partial
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from flax import nnx
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from snraware_jax.errors import InputError
 from snraware_jax.inference import bundle
@@ -16,38 +19,124 @@ from snraware_jax.inference.tiles import denoise_tiled, tiled
 
 Denoiser = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # in what XLA raises
+
+
+class Program(NamedTuple):
+    """A network compiled for one batch of tiles.
+
+    Attributes:
+      apply: `[batch, t, h, w, 3]` float32 -> `[batch, t, h, w, 2]`.
+      batch: tiles in one pass.
+      bytes: that a pass takes on each device: parameters, input, output and what is between them.
+    """
+
+    apply: Callable[[np.ndarray], jax.Array]
+    batch: int
+    bytes: int
+
+
+def compile_tiles(
+    graphdef: nnx.GraphDef, params: Any, tile: tuple[int, int, int], batch: int, devices: Sequence[jax.Device]
+) -> Program:
+    """The network for up to `batch` tiles in one pass, as many as fit the memory of the devices, which share them.
+
+    Raises:
+      InputError: if the network does not take tiles of this size.
+    """
+    network = lambda params, x: nnx.merge(graphdef, params)(x)
+    sizes = " x ".join(map(str, tile))
+    try:
+        jax.eval_shape(network, params, jax.ShapeDtypeStruct((1, *tile, 3), np.float32))
+    except ValueError as error:
+        raise InputError(f"{sizes} (T x H x W) at once, which the network does not take: {error}") from error
+    devices = devices[:batch]
+    mesh = jax.make_mesh((len(devices),), ("tiles",), axis_types=(AxisType.Auto,), devices=devices)
+    whole, divided = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("tiles"))
+    # parameters are an argument: closed over, they would become constants of the compiled program
+    params = jax.device_put(params, whole)
+    free, batch = min(map(_free, devices)), batch - batch % len(devices)
+
+    def compiled(batch: int) -> tuple[jax.stages.Compiled, int]:
+        x = jax.ShapeDtypeStruct((batch, *tile, 3), np.float32, sharding=divided)
+        found = jax.jit(network, out_shardings=divided).lower(params, x).compile()
+        return found, _bytes(found)
+
+    apply, needed = compiled(batch)
+    while needed > free and batch > len(devices):
+        fewer = max(batch // 2 // len(devices), 1) * len(devices)
+        _say_fewer(fewer, f"{batch} tiles of {sizes} need {needed / 1e9:.1f} GB, {free / 1e9:.1f} are free")
+        batch = fewer
+        apply, needed = compiled(batch)
+    return Program(lambda x: apply(params, jax.device_put(x, divided)), batch, needed)
+
+
+def _bytes(compiled: jax.stages.Compiled) -> int:
+    found = compiled.memory_analysis()
+    return found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
+
+
+def _free(device: jax.Device) -> float:
+    """Bytes that a program may take on a device; of the host's memory what Linux says is available."""
+    if stats := device.memory_stats():
+        return stats["bytes_limit"] - stats["bytes_in_use"]
+    meminfo = Path("/proc/meminfo")
+    if device.platform != "cpu" or not meminfo.exists():
+        return math.inf
+    (available,) = (line.split()[1] for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:"))
+    return 1024 * int(available)
+
+
+def _say_fewer(batch: int, why: str) -> None:
+    warnings.warn(f"{why}; going on with {batch} tile{'s' if batch > 1 else ''} at a time", stacklevel=3)
+
 
 def make_denoiser(
-    graphdef: nnx.GraphDef, params: Any, *, tile: tuple[int, int, int], overlap: tuple[int, int, int], batch: int = 8
+    graphdef: nnx.GraphDef,
+    params: Any,
+    *,
+    tile: tuple[int, int, int],
+    overlap: tuple[int, int, int],
+    batch: int = 8,
+    devices: Sequence[jax.Device] | None = None,
 ) -> Denoiser:
     """A function (image `[T, H, W]`, g-map `[H, W]`) -> denoised `[T, H, W]`, all in SNR units.
+
+    Memory beside the image and the result is that of one pass of `compile_tiles` and of two batches of tiles, however many tiles there
+    are. Where it does not suffice the batch is halved, and a warning says so.
 
     Args:
       graphdef, params: the network, as `nnx.split` gives it.
       tile: T, H, W that the network sees at once; 0 is the whole axis of the image.
       overlap: of neighbouring tiles; 0 along an axis that is not cut.
-      batch: tiles in one pass; 1 where the image is not cut.
+      batch: tiles in one pass, at most; 1 where the image is not cut.
+      devices: that share the tiles; None are all of this process.
 
-    The function raises an InputError for an image, or tile, whose size the network does not take.
+    The function raises an InputError for an image, or tile, whose size the network does not take, or which memory does not hold.
     """
-    network = lambda params, x: nnx.merge(graphdef, params)(x)
-    # parameters are an argument: closed over, they would become constants of the compiled program
-    apply = partial(jax.jit(network), params)
-
-    @cache
-    def check(shape: tuple[int, int, int]) -> None:
-        try:
-            jax.eval_shape(network, params, jax.ShapeDtypeStruct((1, *shape, 3), np.float32))
-        except ValueError as error:
-            raise InputError(
-                f"{' x '.join(map(str, shape))} (T x H x W) at once, which the network does not take: {error}"
-            ) from error
+    devices = jax.local_devices() if devices is None else devices
+    program = cache(lambda shape, batch: compile_tiles(graphdef, params, shape, batch, devices))
+    largest = batch
 
     def denoise(image: np.ndarray, g_map: np.ndarray) -> np.ndarray:
+        nonlocal largest
         frames, height, width = (size or whole for size, whole in zip(tile, image.shape, strict=True))
         shape = (frames, height, width)
-        check(shape)
-        return denoise_tiled(apply, image, g_map, tile=shape, overlap=overlap, batch=1 if shape == image.shape else batch)
+        while True:
+            at_once = 1 if shape == image.shape else largest
+            try:
+                apply, at_once, _ = program(shape, at_once)
+                return denoise_tiled(apply, image, g_map, tile=shape, overlap=overlap, batch=at_once)
+            except jax.errors.JaxRuntimeError as error:
+                if OUT_OF_MEMORY not in str(error):
+                    raise
+                if at_once == 1:
+                    sizes = " x ".join(map(str, shape))
+                    raise InputError(
+                        f"no memory for {sizes} (T x H x W) at once: export the network with a smaller --tile"
+                    ) from error
+                largest = at_once // 2
+                _say_fewer(largest, f"out of memory with {at_once} tiles")
 
     return denoise
 
