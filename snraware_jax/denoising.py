@@ -48,7 +48,7 @@ def scale_of(images: Images, name: str, *, units: str = "known", noise_sd: float
     Raises:
       InputError: if it cannot be known, with the noise SD that was found.
     """
-    g_map, said = _g_map(images, name)
+    g_map, said = g_map_of(images, name)
     ratio = float(images.units.get("scale_ratio", 1.0))
     said += [f"{name}: values were multiplied by {ratio:g}, as their header says; dividing"] if ratio != 1 else []
     if noise_sd is not None:
@@ -71,7 +71,7 @@ def scale_of(images: Images, name: str, *, units: str = "known", noise_sd: float
     )
 
 
-def _g_map(images: Images, name: str) -> tuple[np.ndarray, list[str]]:
+def g_map_of(images: Images, name: str) -> tuple[np.ndarray, list[str]]:
     """The g-map in units of 1, ones where there is none, and what is to be said of it."""
     shape = images.data.shape[1:]
     if images.g_map is None:
