@@ -208,7 +208,7 @@ def write(path: str | Path, images: Images, like: Images, *, integers: bool = Fa
         from snraware_jax.formats.phase import split_phase
 
         magnitude, phase = split_phase(images, like.phase)
-        outputs = [(path, magnitude, like), (_beside(path, "_phase"), phase, like.phase)]
+        outputs = [(path, magnitude, like), (beside(path, "_phase"), phase, like.phase)]
     with ExitStack() as stack:
         for name, part, template in outputs:
             _write_one(stack, name, part, template, integers)
@@ -269,13 +269,14 @@ def _output_kind(path: Path, like: Images) -> Kind:
     if suffix in (".h5", ".hdf5", ".mrd"):
         if like.kind in ("mrd", "series"):
             return like.kind
-        raise InputError(f"{path}: {like.kind} images are not written as {suffix}: give {_beside(path, '', '.nii.gz').name}.")
+        raise InputError(f"{path}: {like.kind} images are not written as {suffix}: give {beside(path, '', '.nii.gz').name}.")
     if like.kind in ("dicom", "authors"):
         return like.kind
     raise InputError(f"{path}: the name must end with {', '.join(CONTAINERS)}: give {path.name}.nii.gz, for example.")
 
 
-def _beside(path: Path, ending: str, suffix: str | None = None) -> Path:
+def beside(path: Path, ending: str, suffix: str | None = None) -> Path:
+    """NAME with `ending` behind its stem, of the same suffix or of another."""
     found = path.name[len(path.name) - len(suffix_of(path)) :]
     stem = path.name[: len(path.name) - len(found)]
     return path.with_name(f"{stem}{ending}{found if suffix is None else suffix}")

@@ -1,0 +1,55 @@
+"""`snraware convert`: values, geometry and g-map go over; nothing is written over."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from snraware_jax import cli
+from snraware_jax.formats.images import read
+
+
+@pytest.fixture
+def archive(tmp_path):
+    rng = np.random.default_rng(0)
+    image = (rng.normal(size=(3, 7, 9, 2)) @ [1, 1j]).astype(np.complex64)
+    path = tmp_path / "scan.npz"
+    np.savez(path, image=image, g_map=rng.uniform(1, 2, (7, 9)).astype(np.float32))
+    return path, image
+
+
+def test_an_archive_becomes_nifti_with_its_g_map_beside_it(archive, tmp_path, capsys):
+    path, image = archive
+    output = tmp_path / "scan.nii.gz"
+    assert cli.main(["convert", str(path), "-o", str(output)]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"{output}: 7x9x3", f"{tmp_path / 'scan_gmap.nii.gz'}: 7x9"]
+    found = read(output, gmap=tmp_path / "scan_gmap.nii.gz")
+    np.testing.assert_array_equal(found.data[:, 0], image)
+    np.testing.assert_array_equal(found.g_map, read(path).g_map)
+    back = tmp_path / "back.npz"
+    assert cli.main(["convert", str(output), "--gmap", str(tmp_path / "scan_gmap.nii.gz"), "-o", str(back)]) == 0
+    np.testing.assert_array_equal(read(back).data, found.data)
+    np.testing.assert_array_equal(read(back).g_map, found.g_map)
+
+
+def test_a_magnitude_and_its_phase_become_one_complex_file(archive, tmp_path):
+    _, image = archive
+    affine = np.diag([2, 2, 5, 1])
+    for name, values in (("m.nii", np.abs(image)), ("p.nii", np.angle(image))):
+        nib.save(nib.Nifti1Image(values.transpose(2, 1, 0)[:, :, None].astype(np.float32), affine), tmp_path / name)
+    output = tmp_path / "complex.nii"
+    assert cli.main(["convert", str(tmp_path / "m.nii"), "--phase", str(tmp_path / "p.nii"), "-o", str(output)]) == 0
+    np.testing.assert_allclose(read(output).data[:, 0], image, atol=1e-5)
+    np.testing.assert_array_equal(nib.load(output).affine, affine)
+
+
+def test_nothing_is_written_over(archive, tmp_path, capsys):
+    path, image = archive
+    output = tmp_path / "out.npy"
+    np.save(output, image)
+    assert cli.main(["convert", str(path), "-o", str(output)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert cli.main(["convert", str(path), "-o", str(path), "--overwrite"]) == 2
+    assert "is an input" in capsys.readouterr().err
+    assert cli.main(["convert", str(path), "-o", str(tmp_path / "out.h5")]) == 2
+    assert "numpy images are not written as .h5: give out.nii.gz" in capsys.readouterr().err
+    assert cli.main(["convert", str(path), "-o", str(output), "--overwrite"]) == 0
