@@ -1,14 +1,16 @@
 """Images of any file denoised: their units and g-map, slices or a volume or frames, strength, and back into the file's own units."""
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from snraware_jax import __version__, files
+from snraware_jax import __version__, files, own_noise
 from snraware_jax.errors import InputError
 from snraware_jax.formats import images as images_of
 from snraware_jax.formats.atomic import write_json
@@ -105,14 +107,10 @@ def denoise(network: Denoiser, images: Images, scale: Scale, *, magnitude: bool 
     Raises:
       InputError: if the result is not finite, or nothing was changed.
     """
-    image = (np.abs(images.data) if magnitude else images.data).astype(np.complex64) / np.float32(scale.divisor)
-    g_map = np.where(scale.g_map > 0, scale.g_map, 1).astype(np.float32)
+    image = in_snr_units(images, scale, magnitude)
     denoised = np.empty_like(image)
-    if len(image) == 1:
-        denoised[0] = network(image[0], g_map)
-    else:
-        for number in range(image.shape[1]):
-            denoised[:, number] = network(np.ascontiguousarray(image[:, number]), g_map[number])
+    for place, series, g_map in each_series(image, scale.g_map):
+        denoised[place] = network(series, g_map)
     if not np.isfinite(denoised).all():
         raise InputError("the network gives values that are not finite; are the images in SNR units?")
     if np.array_equal(denoised, image):
@@ -121,33 +119,64 @@ def denoise(network: Denoiser, images: Images, scale: Scale, *, magnitude: bool 
     return replace(images, data=result if np.iscomplexobj(images.data) and not magnitude else np.real(result))
 
 
+def in_snr_units(images: Images, scale: Scale, magnitude: bool = False) -> np.ndarray:
+    """`[frames, slices, H, W]` complex64."""
+    values = np.abs(images.data) if magnitude and np.iscomplexobj(images.data) else images.data
+    return values.astype(np.complex64) / np.float32(scale.divisor)
+
+
+def each_series(image: np.ndarray, g_map: np.ndarray) -> Iterator[tuple[tuple[Any, Any], np.ndarray, np.ndarray]]:
+    """What goes through a network together: the frames of every slice, or the slices of a single frame as a volume.
+
+    Args:
+      image: `[frames, slices, H, W]`.
+      g_map: `[slices, H, W]`; where it is 0, 1 takes its place.
+
+    Yields:
+      its place in `image`, the series `[T, H, W]`, its g-map `[H, W]` or `[T, H, W]`.
+    """
+    g_map = np.where(g_map > 0, g_map, 1).astype(np.float32)
+    if len(image) == 1:
+        yield (0, slice(None)), image[0], g_map
+        return
+    for number in range(image.shape[1]):
+        yield (slice(None), number), np.ascontiguousarray(image[:, number]), g_map[number]
+
+
 class Asked(NamedTuple):
     """What is asked for one input.
 
     Attributes:
       phase, gmap: files beside it.
+      gmap_resize: whether the g-map may be of another matrix.
       series: which one, where it holds several.
       units, noise_sd: of `scale_of`.
-      strength: of `denoise`.
+      strength: of `denoise`; None: the best by Stein's estimate.
+      noise_map, report: whether they are made too.
       integers: NIfTI in the integer type of the input.
     """
 
     phase: Path | None = None
     gmap: Path | None = None
+    gmap_resize: bool = False
     series: str | None = None
     units: str = "known"
     noise_sd: float | None = None
-    strength: float = 1.0
+    strength: float | None = 1.0
     integers: bool = False
+    noise_map: bool = False
+    report: bool = False
 
 
 def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, overwrite: bool = False) -> str | None:
     """Denoises one file, or folder that is one series, and writes what it was made from beside it, OUTPUT.json; None if it was there.
 
+    What else is asked for lies beside it too: the noise map in OUTPUT_noise, the report in OUTPUT_report.
+
     Raises:
       InputError: if the input cannot be used, or an output exists that was not made from it; nothing is written then.
     """
-    settings, said = network.bundle.settings, []
+    settings, started = network.bundle.settings, time.perf_counter()
     made_from = {
         "source": {str(path.name): files.digest_of(path) for path in (source, asked.phase, asked.gmap) if path is not None},
         "bundle": network.bundle.sha256,
@@ -157,20 +186,62 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
     sidecar = output.with_name(f"{output.name}.json")
     if not overwrite and _is_done(sidecar, made_from):
         return None
+    noise_output, report_output = images_of.beside(output, "_noise"), images_of.beside(output, "_report", "")
     ours = _about(sidecar).get("source", {})  # the same file with other content, or other options
-    files.require_replaceable(output, lambda path: list(ours)[:1] == [source.name])
-    images = images_of.read(source, phase=asked.phase, gmap=asked.gmap, series=asked.series)
+    for path in (output, *([noise_output] if asked.noise_map else []), *([report_output] if asked.report else [])):
+        files.require_replaceable(path, lambda _: list(ours)[:1] == [source.name])
+    images = images_of.read(source, phase=asked.phase, gmap=asked.gmap, series=asked.series, resize_gmap=asked.gmap_resize)
     if not settings.magnitude and not np.iscomplexobj(images.data):
         raise InputError(
             f"{source.name} is magnitude only; the model was trained on complex data. Add --phase FILE, or use a magnitude model."
         )
+    if settings.magnitude and (asked.noise_map or asked.strength is None):
+        raise InputError(
+            "noise maps and --strength sure need complex images and a model of them: magnitudes' noise is not Gaussian."
+        )
     scale = scale_of(images, source.name, units=asked.units, noise_sd=asked.noise_sd)
-    said += scale.said
-    denoised = denoise(network, images, scale, magnitude=settings.magnitude, strength=asked.strength)
+    said = list(scale.said)
+    strength = asked.strength
+    if strength is None:
+        strength = _best_strength(network, images, scale)
+        said.append(f"{source.name}: strength {strength:.3g}, the best by Stein's estimate if its noise is {own_noise.MODEL}")
+    denoised = denoise(network, images, scale, magnitude=settings.magnitude, strength=strength)
+    noise = _noise_map(network, images, scale, strength) if asked.noise_map else None
     written = images_of.write(output, denoised, images, integers=asked.integers)
-    about = made_from | {"outputs": [path.name for path in written], "divisor": scale.divisor, "said": list(scale.said)}
+    if noise is not None:
+        written += images_of.write(noise_output, replace(images, data=noise * np.float32(scale.divisor), phase=None), images)
+        said.append(f"{noise_output}: noise SD of the output to first order, if the noise of the input is {own_noise.MODEL}")
+    if asked.report:
+        from snraware_jax.denoise_report import write_report
+
+        page = write_report(report_output, network.bundle, images, denoised, scale, noise, said, time.perf_counter() - started)
+        written += (report_output,)
+        said.append(f"{page}: the report")
+    about = made_from | {
+        "outputs": [path.name for path in written],
+        "divisor": scale.divisor,
+        "strength": strength,
+        "said": said,
+    }
     write_json(sidecar, about)
     return "\n".join([*said, f"{output}: {images_of.size(images.data.shape)}, denoised"])
+
+
+def _best_strength(network: Bundled, images: Images, scale: Scale) -> float:
+    """Of the series in the middle."""
+    every = list(each_series(in_snr_units(images, scale), scale.g_map))
+    _, series, g_map = every[len(every) // 2]
+    return own_noise.best_strength(network.whole, series, g_map, jax.random.key(0))
+
+
+def _noise_map(network: Bundled, images: Images, scale: Scale, strength: float) -> np.ndarray:
+    """Noise SD of the output, `[frames, slices, H, W]` float32 in SNR units, of every series."""
+    partly = own_noise.with_strength(network.whole, strength)
+    found = np.empty(images.data.shape, np.float32)
+    for number, (place, series, g_map) in enumerate(each_series(in_snr_units(images, scale), scale.g_map)):
+        noise = own_noise.noise_of(series, g_map)
+        found[place] = own_noise.noise_map(partly, series, g_map, noise, jax.random.key(number))
+    return found
 
 
 def _is_done(sidecar: Path, made_from: dict[str, Any]) -> bool:

@@ -62,7 +62,8 @@ def check(images: Images, name: str) -> Checked:
 
 
 def _of_k_space(data: np.ndarray, sd: float, g_map: np.ndarray, spacing: tuple[float, float, float] | None) -> str:
-    held, sizes = support(data, sd, g_map), data.shape[-2:]
+    rows, columns = support(data, sd, g_map)
+    held, sizes = (int(rows.sum()), int(columns.sum())), data.shape[-2:]
     said = f"k-space: noise in {held[0]} of {sizes[0]} rows and {held[1]} of {sizes[1]} columns"
     if held == sizes:
         return said

@@ -3,14 +3,15 @@
 import json
 from dataclasses import replace
 
+import jax
 import nibabel as nib
 import numpy as np
 import pytest
 
-from snraware_jax import cli, denoising
+from snraware_jax import cli, denoising, own_noise
 from snraware_jax.errors import InputError
 from snraware_jax.formats.images import Images, read
-from snraware_jax.inference import bundle
+from snraware_jax.inference import bundle, denoiser
 from snraware_jax.models import ModelSettings, build
 from tests.inference.test_units import scan
 
@@ -162,7 +163,8 @@ def test_the_result_of_another_file_is_not_overwritten(model, tmp_path, capsys):
     ("flags", "message"),
     [
         (["--noise-sd=0"], "--noise-sd 0: give a number above 0"),
-        (["--strength=1.5"], "--strength 1.5: give a number above 0, up to 1"),
+        (["--strength=1.5"], "--strength 1.5: give a number above 0, up to 1, or sure"),
+        (["--gmap-resize"], "--gmap-resize belongs to --gmap FILE"),
         (["--gmap=g.npy"], "g.npy: no such file"),
         (["--series=2"], "holds one series"),
     ],
@@ -187,3 +189,61 @@ def test_info(model, capsys):
     assert "tiles 6 x 64 x 96 (T x H x W)" in said
     assert cli.main(["info", str(model), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["card"] == {"imported_from": "nothing"}
+
+
+def test_noise_map_report_and_strength_by_sure(model, tmp_path, capsys):
+    """All of them beside the output, in its units and geometry; made again when they are gone; not over a user's own files."""
+    source, output = tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"
+    nifti(source, images(37.4).data)
+    command = ["denoise", str(source), "-m", str(model), "-o", str(output), "--units=auto", "--noise-map", "--report"]
+    (tmp_path / "b_noise.nii.gz").write_bytes(b"mine")
+    assert cli.main(command) == 2
+    assert "b_noise.nii.gz exists and was not made from this input" in capsys.readouterr().err
+    assert not output.exists()
+    (tmp_path / "b_noise.nii.gz").unlink()
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert "noise SD of the output to first order, if the noise of the input is white over g" in said
+    noise = read(tmp_path / "b_noise.nii.gz")
+    assert noise.data.shape == images().data.shape
+    assert np.isrealobj(noise.data)
+    network, before = denoiser.load(model), images(37.4).data[:, 0]
+    key, g_map = jax.random.key(1), np.ones(before.shape[1:], np.float32)
+    first = (before / json.loads((tmp_path / "b.nii.gz.json").read_text())["divisor"]).astype(np.complex64)
+    changed = network.whole(first + 1e-4 * own_noise.noise_of(first, g_map)(key), g_map) - network.whole(first, g_map)
+    sd = (
+        37.4e4 * float(np.median(np.abs(changed))) / 1.18
+    )  # of Rayleigh's distribution; an untrained network is steep at some points
+    assert np.median(noise.data) == pytest.approx(sd, rel=0.15)
+    page = (tmp_path / "b_report" / "report.html").read_text()
+    assert "NO G-MAP" in page
+    assert "Noise map" in page
+    np.testing.assert_array_equal(nib.load(tmp_path / "b_noise.nii.gz").affine, nib.load(source).affine)
+    (tmp_path / "b_noise.nii.gz").unlink()
+    assert cli.main(command) == 0
+    assert (tmp_path / "b_noise.nii.gz").exists()
+    code = cli.main([*command[:6], "--units=auto", "--strength=sure"])
+    said = capsys.readouterr()
+    if code == 0:
+        assert "the best by Stein's estimate if its noise is white over g" in said.out
+        assert 0 < json.loads((tmp_path / "b.nii.gz.json").read_text())["strength"] <= 1
+    else:  # the network is not trained
+        assert "no strength above 0 lowers the error" in said.err
+
+
+def test_a_g_map_of_another_matrix(model, tmp_path, capsys):
+    np.save(tmp_path / "a.npy", images().data[:, 0])
+    np.save(tmp_path / "g.npy", np.ones((32, 45), np.float32))
+    command = [
+        "denoise",
+        str(tmp_path / "a.npy"),
+        "-m",
+        str(model),
+        "-o",
+        str(tmp_path / "b.npy"),
+        "--gmap",
+        str(tmp_path / "g.npy"),
+    ]
+    assert cli.main(command) == 2
+    assert "g-map is 32x45, image is 64x90x6. Use --gmap-resize if the fields of view agree." in capsys.readouterr().err
+    assert cli.main([*command, "--gmap-resize"]) == 0

@@ -2,8 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snraware_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from snraware_jax.inference.tiles import Told
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,13 +25,24 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="file, or a folder (several inputs)")
     verb.add_argument("--phase", type=Path, metavar="FILE", help="phase of a magnitude image (one input)")
     verb.add_argument("--gmap", type=Path, metavar="FILE", help="g-factor map (one input)")
+    verb.add_argument("--gmap-resize", action="store_true", help="interpolate a g-map of another matrix, same field of view")
     verb.add_argument("--series", metavar="NAME", help="which series, where IN holds several")
     how = "known: refused unless their noise SD is 1 (default); snr: they are; auto: divided by the noise SD of the background"
     verb.add_argument("--units", choices=("known", "snr", "auto"), default="known", help=how)
     verb.add_argument(
         "--noise-sd", type=float, metavar="SD", help="noise SD of the images where g is 1, by which they are divided"
     )
-    verb.add_argument("--strength", type=float, default=1.0, metavar="S", help="from 0 (as it was) to 1 (default)")
+    verb.add_argument(
+        "--strength",
+        type=_strength,
+        default=1.0,
+        metavar="S",
+        help="from 0 (as it was) to 1 (default); sure: the best by Stein's estimate",
+    )
+    verb.add_argument(
+        "--noise-map", action="store_true", help="also the noise SD of the output, OUT_noise (17 passes of the model)"
+    )
+    verb.add_argument("--report", action="store_true", help="also a page of images and noise, OUT_report/report.html")
     verb.add_argument("--integers", action="store_true", help="NIfTI in the integer type of IN instead of float32")
     verb.add_argument("--overwrite", action="store_true", help="make again what is there already")
     verb.set_defaults(run=run)
@@ -37,8 +52,10 @@ def run(options: argparse.Namespace) -> int:
     """Denoises every input; the failure of one of many does not stop the others."""
     if options.noise_sd is not None and not 0 < options.noise_sd < float("inf"):
         raise InputError(f"--noise-sd {options.noise_sd:g}: give a number above 0.")
-    if not 0 < options.strength <= 1:
-        raise InputError(f"--strength {options.strength:g}: give a number above 0, up to 1.")
+    if options.strength is not None and not 0 < options.strength <= 1:
+        raise InputError(f"--strength {options.strength:g}: give a number above 0, up to 1, or sure.")
+    if options.gmap_resize and not options.gmap:
+        raise InputError("--gmap-resize belongs to --gmap FILE.")
 
     from snraware_jax import files
     from snraware_jax.denoising import Asked, denoise_file
@@ -54,8 +71,29 @@ def run(options: argparse.Namespace) -> int:
     todo = files.image_jobs(options.images, options.output, is_series, CONTAINERS)
     if len(todo) > 1 and (options.phase or options.gmap or options.series):
         raise InputError(f"--phase, --gmap and --series belong to one input, and there are {len(todo)}: give them one by one.")
-    network = denoiser.load(options.model)
+    network = denoiser.load(options.model, told=_tiles_told() if len(todo) == 1 else None)
     fields = {name: getattr(options, name) for name in Asked._fields}
     return files.run(
         todo, lambda job: denoise_file(job.source, job.output, network, Asked(**fields), overwrite=options.overwrite), "denoise"
     )
+
+
+def _tiles_told() -> "Told":
+    """Shows the tiles of every series of a lone file."""
+    from snraware_jax.progress import Progress
+
+    running: list[Progress] = []
+
+    def told(done: int, total: int) -> None:
+        if not running:
+            running.append(Progress(total, "denoise", unit="tiles", enabled=total > done).__enter__())
+        running[0].update(done)
+        if done == total:
+            running.pop().__exit__(None, None, None)
+
+    return told
+
+
+def _strength(text: str) -> float | None:
+    """A number; None of "sure"."""
+    return None if text == "sure" else float(text)

@@ -56,7 +56,12 @@ def size(shape: tuple[int, ...]) -> str:
 
 
 def read(
-    path: str | Path, *, phase: str | Path | None = None, gmap: str | Path | None = None, series: str | None = None
+    path: str | Path,
+    *,
+    phase: str | Path | None = None,
+    gmap: str | Path | None = None,
+    series: str | None = None,
+    resize_gmap: bool = False,
 ) -> Images:
     """Read the images of a file, or of a folder that is one DICOM series or the authors' real, imaginary and g-map files.
 
@@ -65,6 +70,7 @@ def read(
       phase: the phase of a magnitude image, of any of these formats and any usual unit.
       gmap: its g-factor map, likewise; it takes the place of one in `path`.
       series: which one, where `path` holds several.
+      resize_gmap: interpolate a g-map of another matrix and the same field of view.
 
     Raises:
       InputError: a file is absent, damaged, of another kind, holds several series, NaN or Inf, or does not fit the images.
@@ -76,7 +82,7 @@ def read(
 
         images = with_phase(images, _read_one(Path(phase), None), path, Path(phase))
     if gmap is not None:
-        images = with_g_map(images, _read_one(Path(gmap), None), Path(gmap))
+        images = with_g_map(images, _read_one(Path(gmap), None), Path(gmap), resize=resize_gmap)
     return images
 
 
@@ -125,10 +131,11 @@ def kind_of(path: str | Path) -> Kind:
     return sniff(Path(path))
 
 
-def with_g_map(images: Images, g_map: Images, path: Path) -> Images:
+def with_g_map(images: Images, g_map: Images, path: Path, *, resize: bool = False) -> Images:
     """`images` with the g-map that was read from `path`, a map for every slice.
 
-    Arrays `[N, H, W]` of NumPy files are slices where the g-map is `[N, H, W]` too.
+    Arrays `[N, H, W]` of NumPy files are slices where the g-map is `[N, H, W]` too. `resize` interpolates a map of another matrix
+    linearly, as if its field of view were that of the images.
 
     Raises:
       InputError: if the map is complex, negative somewhere, of another size, or lies elsewhere in the patient.
@@ -142,14 +149,20 @@ def with_g_map(images: Images, g_map: Images, path: Path) -> Images:
         images = _as_slices(images)
     if len(values) > 1 or (images.kind != "numpy" and len(images.data) == values.shape[1] > images.data.shape[1]):
         raise InputError(f"{path} holds {g_map.data.shape[0]} g-maps; frames share one, slices have one each: give those.")
-    if values.shape != (1, *images.data.shape[1:]):
-        raise InputError(
-            f"{path}: g-map is {size(g_map.data.shape)}, image is {size(images.data.shape)}. "
-            "Use --gmap-resize if the fields of view agree."
-        )
-    require_same_place(images, g_map, path, "g-map")
     if (negative := int((values < 0).sum())) > 0:
         raise InputError(f"{path}: g-map holds {negative} negative values; g is 0 or more: give the map itself.")
+    wanted = images.data.shape[1:]
+    if values.shape != (1, *wanted):
+        differ = f"{path}: g-map is {size(g_map.data.shape)}, image is {size(images.data.shape)}."
+        if values.shape[1] == 1 < wanted[0]:
+            raise InputError(f"{differ} Every slice needs a g-map of its own.")
+        if not resize:
+            raise InputError(f"{differ} Use --gmap-resize if the fields of view agree.")
+    require_same_place(images, g_map, path, "g-map")
+    if values.shape != (1, *wanted):
+        from skimage.transform import resize as interpolate
+
+        values = interpolate(values[0], wanted, order=1, mode="edge", anti_aliasing=False)[None].astype(np.float32)
     units = {name: value for name, value in images.units.items() if name != "g_map_scale_ratio"}
     if "scale_ratio" in g_map.units:
         units["g_map_scale_ratio"] = g_map.units["scale_ratio"]
@@ -163,22 +176,28 @@ def _as_slices(images: Images) -> Images:
 
 
 def require_same_place(images: Images, other: Images, path: Path, what: str) -> None:
-    """Refuse a second image of the same matrix that lies elsewhere in the patient, by more than a tenth of a voxel.
+    """Refuse a second image that lies elsewhere in the patient, by more than a tenth of a voxel.
 
     Raises:
-      InputError: if both affines are known and a corner of the image differs so much.
+      InputError: if both affines are known and a corner of the fields of view differs so much.
     """
     if images.affine is None or other.affine is None:
         return
-    _, slices, height, width = images.data.shape
-    corners = np.array([(c, r, s, 1) for c in (0, width - 1) for r in (0, height - 1) for s in (0, slices - 1)], float)
-    apart = np.linalg.norm(((images.affine - other.affine) @ corners.T)[:3], axis=0).max()
+    apart = np.linalg.norm(_corners(images, images.affine) - _corners(other, other.affine), axis=0).max()
     voxel = np.linalg.norm(images.affine[:3, :3], axis=0).min()
     if not apart <= 0.1 * voxel:
         raise InputError(
             f"{path}: the {what} lies up to {apart:.3g} mm from the image in the patient: give the {what} of this image, "
             "or resample it."
         )
+
+
+def _corners(images: Images, affine: np.ndarray) -> np.ndarray:
+    """Where the outer corners of the corner voxels lie, `[3, 8]` mm."""
+    _, slices, height, width = images.data.shape
+    ends = [(-0.5, size - 0.5) for size in (width, height, slices)]
+    corners = np.array([(c, r, s, 1) for c in ends[0] for r in ends[1] for s in ends[2]], float)
+    return (affine @ corners.T)[:3]
 
 
 def write(path: str | Path, images: Images, like: Images, *, integers: bool = False) -> tuple[Path, ...]:

@@ -15,7 +15,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from snraware_jax.errors import InputError
 from snraware_jax.inference import bundle
 from snraware_jax.inference.bundle import Bundle
-from snraware_jax.inference.tiles import denoise_tiled, tiled
+from snraware_jax.inference.tiles import Told, denoise_tiled, tiled
 
 Denoiser = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -99,6 +99,7 @@ def make_denoiser(
     overlap: tuple[int, int, int],
     batch: int = 8,
     devices: Sequence[jax.Device] | None = None,
+    told: Told | None = None,
 ) -> Denoiser:
     """A function (image `[T, H, W]`, g-map `[H, W]`) -> denoised `[T, H, W]`, all in SNR units.
 
@@ -111,6 +112,7 @@ def make_denoiser(
       overlap: of neighbouring tiles; 0 along an axis that is not cut.
       batch: tiles in one pass, at most; 1 where the image is not cut.
       devices: that share the tiles; None are all of this process.
+      told: of progress, as `denoise_tiled` does.
 
     The function raises an InputError for an image, or tile, whose size the network does not take, or which memory does not hold.
     """
@@ -126,7 +128,7 @@ def make_denoiser(
             at_once = 1 if shape == image.shape else largest
             try:
                 apply, at_once, _ = program(shape, at_once)
-                return denoise_tiled(apply, image, g_map, tile=shape, overlap=overlap, batch=at_once)
+                return denoise_tiled(apply, image, g_map, tile=shape, overlap=overlap, batch=at_once, told=told)
             except jax.errors.JaxRuntimeError as error:
                 if OUT_OF_MEMORY not in str(error):
                     raise
@@ -172,22 +174,25 @@ class Bundled(NamedTuple):
     Attributes:
       bundle: what the file holds: settings, card, tiling.
       denoise: the call.
+      whole: the same as one function of JAX, of `whole`.
     """
 
     bundle: Bundle
     denoise: Denoiser
+    whole: Callable[[jax.Array, jax.Array], jax.Array]
 
     def __call__(self, image: np.ndarray, g_map: np.ndarray) -> np.ndarray:
         return self.denoise(image, g_map)
 
 
-def load(path: str | Path, batch: int = 8) -> Bundled:
-    """The denoiser of a bundle, `batch` tiles in one pass.
+def load(path: str | Path, batch: int = 8, told: Told | None = None) -> Bundled:
+    """The denoiser of a bundle, `batch` tiles in one pass; `told` is as of `make_denoiser`.
 
     Raises:
       InputError: if the file is no bundle, or damaged.
     """
     found = bundle.load(path)
     graphdef, state = nnx.split(found.network)
-    tile, overlap = found.tiling
-    return Bundled(found, make_denoiser(graphdef, nnx.to_pure_dict(state), tile=tile, overlap=overlap, batch=batch))
+    parts = graphdef, nnx.to_pure_dict(state)
+    options: dict[str, Any] = {**found.tiling._asdict(), "batch": batch}
+    return Bundled(found, make_denoiser(*parts, **options, told=told), whole(*parts, **options))

@@ -5,8 +5,8 @@ import numpy as np
 EMPTY = 0.1  # of the noise power that white noise of the same SD would have
 
 
-def support(data: np.ndarray, sd: float, g_map: np.ndarray) -> tuple[int, int]:
-    """Rows and columns of k-space that hold noise.
+def support(data: np.ndarray, sd: float, g_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows and columns of k-space hold noise: `[H]` and `[W]` bool, in the order of the FFT.
 
     A line counts if its mean power is more than a tenth of that of white noise of the image's SD. Lines of zeros have none, and
     those at the end of a strong filter little.
@@ -21,5 +21,5 @@ def support(data: np.ndarray, sd: float, g_map: np.ndarray) -> tuple[int, int]:
     for axis in (-2, -1):
         power = np.abs(np.fft.fft(data, axis=axis, norm="ortho")) ** 2
         others = tuple(i for i in range(data.ndim) if i != data.ndim + axis)
-        found.append(int(np.count_nonzero(power.mean(axis=others) > EMPTY * white)))
+        found.append(power.mean(axis=others) > EMPTY * white)
     return found[0], found[1]

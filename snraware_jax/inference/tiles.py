@@ -1,6 +1,6 @@
 """A series of any size through a network of one compiled tile shape: overlapping windows, blended with linear ramps."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from snraware_jax.models.channels import to_complex
 
 Apply = Callable[[np.ndarray], ArrayLike]
+Told = Callable[[int, int], None]
 
 
 class _Axis(NamedTuple):
@@ -80,6 +81,7 @@ def denoise_tiled(
     tile: tuple[int, int, int],
     overlap: tuple[int, int, int],
     batch: int = 4,
+    told: Told | None = None,
 ) -> np.ndarray:
     """Denoise a whole series tile by tile: out(r) = sum_k w_k(r) f(tile_k)(r) / sum_k w_k(r).
 
@@ -95,6 +97,7 @@ def denoise_tiled(
       tile: extent (T, H, W) of a tile. (1, H, W) denoises frame by frame.
       overlap: samples shared with the neighbour along (T, H, W), each less than the tile.
       batch: tiles per call of `apply`.
+      told: is given how many tiles are done, and of how many, after every batch.
 
     Returns:
       `[T, H, W]` complex64, SNR units.
@@ -112,21 +115,21 @@ def denoise_tiled(
     axes = [_axis(*sizes) for sizes in zip(image.shape, tile, overlap, strict=True)]
     blended = np.zeros((*image.shape, 2), np.float32)
 
+    windows = list(product(*(range(len(axis.source)) for axis in axes)))
     running: tuple[list[tuple[int, ...]], ArrayLike] | None = None
-    for windows in _batches(axes, batch):
-        submitted = windows, apply(_gather(image, g_map, axes, windows, batch))
+    for first in range(0, len(windows), batch):
+        some = windows[first : first + batch]
+        submitted = some, apply(_gather(image, g_map, axes, some, batch))
         if running is not None:  # blended while the device works on the batch just submitted
             _blend(blended, axes, *running)
+            if told is not None:
+                told(first, len(windows))
         running = submitted
     assert running is not None
     _blend(blended, axes, *running)
+    if told is not None:
+        told(len(windows), len(windows))
     return blended.view(np.complex64)[..., 0]
-
-
-def _batches(axes: list[_Axis], batch: int) -> Iterator[list[tuple[int, ...]]]:
-    windows = list(product(*(range(len(axis.source)) for axis in axes)))
-    for first in range(0, len(windows), batch):
-        yield windows[first : first + batch]
 
 
 def _gather(image: np.ndarray, g_map: np.ndarray, axes: list[_Axis], windows: list[tuple[int, ...]], batch: int) -> np.ndarray:

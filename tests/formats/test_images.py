@@ -163,6 +163,20 @@ def test_g_maps_that_do_not_fit_are_refused(tmp_path):
         read(tmp_path / "t1.npy", gmap=tmp_path / "g.npy")
 
 
+def test_a_g_map_of_another_matrix_is_interpolated_on_demand(tmp_path):
+    """Linear maps stay linear: fields of view agree at their edges, not at the middles of their corner voxels."""
+    ramp = lambda rows, columns: np.add.outer((np.arange(rows) + 0.5) / rows, 2 + (np.arange(columns) + 0.5) / columns)
+    np.save(tmp_path / "t1.npy", np.ones((30, 24, 32)))
+    np.save(tmp_path / "g.npy", ramp(12, 40))
+    found = read(tmp_path / "t1.npy", gmap=tmp_path / "g.npy", resize_gmap=True)
+    assert found.g_map.shape == (1, 24, 32)
+    np.testing.assert_allclose(found.g_map[0, 1:-1, 1:-1], ramp(24, 32)[1:-1, 1:-1], rtol=1e-6)
+    volume = np.ones((1, 5, 24, 32))
+    np.save(tmp_path / "t1.npy", volume)
+    with pytest.raises(InputError, match="Every slice needs a g-map of its own"):
+        read(tmp_path / "t1.npy", gmap=tmp_path / "g.npy", resize_gmap=True)
+
+
 def test_slices_with_phase_and_g_map_of_arrays(tmp_path):
     values = complex_values(3, 25, 17)
     for name, array in {"m": np.abs(values), "p": np.angle(values), "g": g_values(3, 25, 17)}.items():

@@ -54,10 +54,12 @@ def test_no_background():
 def test_empty_lines_of_k_space_are_counted():
     """Zero-filled rows, and columns that partial Fourier left out, whatever the signal."""
     image = scan(2.0, 20)
-    assert support(image, 2.0, np.ones(SHAPE[1:])) == SHAPE[1:]
+    assert all(line.all() for line in support(image, 2.0, np.ones(SHAPE[1:])))
     rows, columns = np.abs(np.fft.fftfreq(SHAPE[1], 1 / SHAPE[1])) < 20, np.fft.fftfreq(SHAPE[2]) > -0.25
     for kept in (rows[:, None] & np.full(SHAPE[2], True), rows[:, None] & columns):
         smooth = np.fft.ifft2(np.fft.fft2(image) * kept).astype(np.complex64)
         sd = background(smooth).sd
         assert sd == pytest.approx(2 * np.sqrt(kept.mean()), rel=0.06)  # edges that were cut off ring in the background
-        assert support(smooth, sd, np.ones(SHAPE[1:])) == (39, int(kept.any(axis=0).sum()))
+        found = support(smooth, sd, np.ones(SHAPE[1:]))
+        np.testing.assert_array_equal(found[0], rows)
+        np.testing.assert_array_equal(found[1], kept.any(axis=0))
