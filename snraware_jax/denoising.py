@@ -28,13 +28,27 @@ class Scale(NamedTuple):
 
     Attributes:
       divisor: of the images; their noise then has SD g.
-      g_map: `[slices, H, W]` float32.
+      g_map: `[slices, H, W]` float32, 0 where nothing is known.
       said: what a user should know, a line each.
+      over_g: whether the images are over g, so that their noise has the SD `divisor` everywhere, and g has to be multiplied by.
     """
 
     divisor: float
     g_map: np.ndarray
     said: tuple[str, ...]
+    over_g: bool = False
+
+    @property
+    def divisors(self) -> np.ndarray:
+        """What images `[frames, slices, H, W]` are divided by: fits that shape, float32."""
+        if not self.over_g:
+            return np.float32(self.divisor) * np.ones(1, np.float32)
+        return (self.divisor / positive(self.g_map)).astype(np.float32)
+
+
+def positive(g_map: np.ndarray) -> np.ndarray:
+    """A g-map with 1 where it is 0, float32."""
+    return np.where(g_map > 0, g_map, 1).astype(np.float32)
 
 
 def scale_of(images: Images, name: str, *, units: str = "known", noise_sd: float | None = None) -> Scale:
@@ -53,9 +67,13 @@ def scale_of(images: Images, name: str, *, units: str = "known", noise_sd: float
     g_map, said = g_map_of(images, name)
     ratio = float(images.units.get("scale_ratio", 1.0))
     said += [f"{name}: values were multiplied by {ratio:g}, as their header says; dividing"] if ratio != 1 else []
+    if images.units.get("over_g"):
+        if noise_sd is not None:
+            raise InputError(f"{name} is in SNR units, its noise SD is 1: leave out --noise-sd {noise_sd:g}.")
+        return Scale(1.0, g_map, tuple(said), over_g=True)
     if noise_sd is not None:
         return Scale(ratio * noise_sd, g_map, (*said, f"{name}: noise SD {noise_sd:g} as given"))
-    if units == "snr" or "noise_sd" in images.units:
+    if units == "snr":
         return Scale(ratio, g_map, tuple(said))
     found = background(images.data / ratio, g_map)
     if found is None:
@@ -115,14 +133,14 @@ def denoise(network: Denoiser, images: Images, scale: Scale, *, magnitude: bool 
         raise InputError("the network gives values that are not finite; are the images in SNR units?")
     if np.array_equal(denoised, image):
         raise InputError("the network changed nothing: nothing was denoised")
-    result = (image + np.float32(strength) * (denoised - image)) * np.float32(scale.divisor)
+    result = (image + np.float32(strength) * (denoised - image)) * scale.divisors
     return replace(images, data=result if np.iscomplexobj(images.data) and not magnitude else np.real(result))
 
 
 def in_snr_units(images: Images, scale: Scale, magnitude: bool = False) -> np.ndarray:
     """`[frames, slices, H, W]` complex64."""
     values = np.abs(images.data) if magnitude and np.iscomplexobj(images.data) else images.data
-    return values.astype(np.complex64) / np.float32(scale.divisor)
+    return values.astype(np.complex64) / scale.divisors
 
 
 def each_series(image: np.ndarray, g_map: np.ndarray) -> Iterator[tuple[tuple[Any, Any], np.ndarray, np.ndarray]]:
@@ -135,7 +153,7 @@ def each_series(image: np.ndarray, g_map: np.ndarray) -> Iterator[tuple[tuple[An
     Yields:
       its place in `image`, the series `[T, H, W]`, its g-map `[H, W]` or `[T, H, W]`.
     """
-    g_map = np.where(g_map > 0, g_map, 1).astype(np.float32)
+    g_map = positive(g_map)
     if len(image) == 1:
         yield (0, slice(None)), image[0], g_map
         return
@@ -209,7 +227,7 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
     noise = _noise_map(network, images, scale, strength) if asked.noise_map else None
     written = images_of.write(output, denoised, images, integers=asked.integers)
     if noise is not None:
-        written += images_of.write(noise_output, replace(images, data=noise * np.float32(scale.divisor), phase=None), images)
+        written += images_of.write(noise_output, replace(images, data=noise * scale.divisors, phase=None), images)
         said.append(f"{noise_output}: noise SD of the output to first order, if the noise of the input is {own_noise.MODEL}")
     if asked.report:
         from snraware_jax.denoise_report import write_report

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snraware_jax.denoising import g_map_of
+from snraware_jax.denoising import g_map_of, positive
 from snraware_jax.formats.images import Images, size
 from snraware_jax.inference.support import support
 from snraware_jax.inference.units import background
@@ -31,9 +31,9 @@ def check(images: Images, name: str) -> Checked:
       InputError: if their g-map cannot be used.
     """
     frames, slices, *_ = images.data.shape
-    ratio = float(images.units.get("scale_ratio", 1.0))
-    data = images.data / np.float32(ratio)
+    ratio, over_g = float(images.units.get("scale_ratio", 1.0)), bool(images.units.get("over_g"))
     g_map, said = g_map_of(images, name)
+    data = images.data / np.float32(ratio) * (positive(g_map) if over_g else np.float32(1))
     values = "complex" if np.iscomplexobj(data) else "magnitudes: for a magnitude model, or with --phase FILE"
     count = " of ".join(f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((frames, "frame"), (slices, "slice")) if n > 1)
     lines = [f"{name}: {images.kind}, {size(images.data.shape)}{f' ({count})' if count else ''}, {values}"]
@@ -45,12 +45,12 @@ def check(images: Images, name: str) -> Checked:
     if images.g_map is not None:
         inside = g_map[g_map > 0]
         lines.append(f"g-map from {inside.min():.3g} to {inside.max():.3g}, median {np.median(inside):.3g}")
-    found, known = background(data, g_map), "noise_sd" in images.units
+    found = background(data, g_map)
     if found is None:
         lines.append(
-            "no background to measure the noise on" + ("" if known else ": denoise it with --noise-sd SD or --units snr")
+            "no background to measure the noise on" + ("" if over_g else ": denoise it with --noise-sd SD or --units snr")
         )
-        return Checked(tuple(lines), known)
+        return Checked(tuple(lines), over_g)
     verdict = "SNR units" if found.in_snr_units else f"not SNR units: denoise it with --units auto or --noise-sd {found.sd:.3g}"
     lines.append(f"noise SD {found.sd:.3g} over g, from {found.voxels:,} background voxels: {verdict}")
     lines.append(
@@ -58,7 +58,7 @@ def check(images: Images, name: str) -> Checked:
     )
     if np.iscomplexobj(data):
         lines.append(_of_k_space(data, found.sd, g_map, images.spacing))
-    return Checked(tuple(lines), known or found.in_snr_units)
+    return Checked(tuple(lines), over_g or found.in_snr_units)
 
 
 def _of_k_space(data: np.ndarray, sd: float, g_map: np.ndarray, spacing: tuple[float, float, float] | None) -> str:

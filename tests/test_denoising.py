@@ -8,9 +8,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from snraware_jax import cli, denoising, own_noise
+from snraware_jax import cli, denoising, image_check, own_noise
 from snraware_jax.errors import InputError
+from snraware_jax.formats.hdf5 import write_series
 from snraware_jax.formats.images import Images, read
+from snraware_jax.formats.series import Series
 from snraware_jax.inference import bundle, denoiser
 from snraware_jax.models import ModelSettings, build
 from tests.inference.test_units import scan
@@ -79,6 +81,30 @@ def test_frames_slices_and_units_come_back():
     assert seen[-1][:2] == ((2, 8, 10), (2, 8, 10))
     magnitude = denoising.denoise(network, Images(np.abs(data), "numpy"), scale, magnitude=True)
     assert magnitude.data.dtype == np.float32
+
+
+def test_a_series_of_noise_1_everywhere_is_multiplied_by_its_g_map(tmp_path):
+    """What `snraware reconstruct` writes is over g; a network expects noise of SD g."""
+    rng = np.random.default_rng(0)
+    noise = (rng.normal(size=(9, 40, 30, 2)) @ [1, 1j]).astype(np.complex64)
+    g_map = np.linspace(0.5, 3, 30, dtype=np.float32) * np.ones((40, 1), np.float32)
+    g_map[0, 0] = 0
+    write_series(tmp_path / "scan.h5", Series(noise, g_map, g_map[None], (2,), 2))
+    images = read(tmp_path / "scan.h5")
+    scale, seen = denoising.scale_of(images, "scan.h5"), []
+
+    def network(image, g):
+        seen.append((image, g))
+        return image / 2
+
+    result = denoising.denoise(network, images, scale)
+    np.testing.assert_allclose(result.data[:, 0], noise / 2, rtol=1e-6)
+    ((image, g),) = seen
+    np.testing.assert_array_equal(g, denoising.positive(g_map))
+    np.testing.assert_allclose(image, noise * g, rtol=1e-6)
+    with pytest.raises(InputError, match="leave out --noise-sd 2"):
+        denoising.scale_of(images, "scan.h5", noise_sd=2.0)
+    assert image_check.check(images, "scan.h5").ready
 
 
 def test_what_is_no_result_is_refused():

@@ -23,7 +23,7 @@ def read_images(path: Path, series: str | None = None) -> Images:
         data=found.image[:, None] if frames else found.image[None],
         kind="series",
         g_map=found.g_map[None] if frames else found.g_map,
-        units={"noise_sd": 1.0},
+        units={"over_g": True},
         metadata=found.metadata | {"format": "series in SNR units"},
         template=found,
     )
