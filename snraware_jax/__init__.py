@@ -12,9 +12,13 @@ __version__ = "0.1.0"
 def load(path: str | Path) -> "Bundled":
     """A denoiser from a bundle: `load("model.snr")(image, g_map)`, image `[T, H, W]` complex64 in SNR units, g-map `[H, W]`.
 
+    SNR units are those in which the noise has the SD of the g-map in real and imaginary part. The model "complex" comes with the
+    package; "magnitude" takes magnitudes (as complex64 without imaginary part).
+
     Raises:
       InputError: if the file is no bundle, or damaged.
     """
+    from snraware_jax import shipped
     from snraware_jax.inference import denoiser
 
-    return denoiser.load(path)
+    return denoiser.load(shipped.find(path))

@@ -42,24 +42,25 @@ def write_report(
             name = "volume" if len(before) == 1 and before.shape[1] > 1 else f"slice {number + 1}"
             yield results.Entry(name, series, after[place], g_map, noise_map=None if noise is None else noise[place])
 
-    versions = configuration.versions()
-    command = versions.pop("command")
     facts = [
         ["images", f"{images.kind}, {size(images.data.shape)}"],
         ["divided by, for SNR units", "1 / g" if scale.over_g else scale.divisor],
         ["g-map", "none: 1 everywhere" if images.g_map is None else f"median {np.median(scale.g_map[scale.g_map > 0]):.3g}"],
         ["model", f"{bundle.settings.backbone} of {bundle.settings.cells}, step {bundle.card.get('step', '?')}"],
     ]
-    about = results.About(
-        title=f"{images.metadata.get('name', 'images')}, denoised",
-        command=command,
-        configuration=bundle.sha256[:16],
-        versions=versions,
-        seed=None,
-        device=jax.devices()[0].device_kind,
-        seconds=seconds,
-        warnings=list(said),
-        tables=[results.Table("What was done", ["what", "value"], facts)],
+    title, table = (
+        f"{images.metadata.get('name', 'images')}, denoised",
+        results.Table("What was done", ["what", "value"], facts),
     )
-    results.write(folder, entries(), about)
+    results.write(folder, entries(), about_now(title, bundle.sha256, seconds, said, [table]))
     return render(folder, show_progress=False)
+
+
+def about_now(
+    title: str, sha256: str, seconds: float, warnings: Sequence[str], tables: Sequence[results.Table]
+) -> results.About:
+    """How a report of this process was made, with the model of a digest."""
+    versions = configuration.versions()
+    command = versions.pop("command")
+    device = jax.devices()[0].device_kind
+    return results.About(title, command, sha256[:16], versions, None, device, seconds, list(warnings), list(tables))

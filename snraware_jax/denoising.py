@@ -211,11 +211,11 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
     images = images_of.read(source, phase=asked.phase, gmap=asked.gmap, series=asked.series, resize_gmap=asked.gmap_resize)
     if not settings.magnitude and not np.iscomplexobj(images.data):
         raise InputError(
-            f"{source.name} is magnitude only; the model was trained on complex data. Add --phase FILE, or use a magnitude model."
+            f"{source.name} is magnitude only; the model was trained on complex data. Add --phase FILE, or use a magnitude model, -m magnitude."
         )
     if settings.magnitude and (asked.noise_map or asked.strength is None):
         raise InputError(
-            "noise maps and --strength sure need complex images and a model of them: magnitudes' noise is not Gaussian."
+            "noise maps and --strength sure need complex images and a model of them: noise of magnitudes is not Gaussian."
         )
     scale = scale_of(images, source.name, units=asked.units, noise_sd=asked.noise_sd)
     said = list(scale.said)
@@ -228,7 +228,7 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
     written = images_of.write(output, denoised, images, integers=asked.integers)
     if noise is not None:
         written += images_of.write(noise_output, replace(images, data=noise * scale.divisors, phase=None), images)
-        said.append(f"{noise_output}: noise SD of the output to first order, if the noise of the input is {own_noise.MODEL}")
+        said.append(f"{noise_output}: noise SD of the output to first order, if that of the input is {own_noise.MODEL}")
     if asked.report:
         from snraware_jax.denoise_report import write_report
 

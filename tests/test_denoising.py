@@ -229,7 +229,7 @@ def test_noise_map_report_and_strength_by_sure(model, tmp_path, capsys):
     (tmp_path / "b_noise.nii.gz").unlink()
     assert cli.main(command) == 0
     said = capsys.readouterr().out
-    assert "noise SD of the output to first order, if the noise of the input is white over g" in said
+    assert "noise SD of the output to first order, if that of the input is white over g" in said
     noise = read(tmp_path / "b_noise.nii.gz")
     assert noise.data.shape == images().data.shape
     assert np.isrealobj(noise.data)

@@ -21,7 +21,9 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         epilog="examples: snraware denoise scan.h5 -m model.snr -o out.h5     snraware denoise study/ -m model.snr -o study_dn/",
     )
     verb.add_argument("images", nargs="+", type=Path, metavar="IN", help="file, folder of a DICOM series, or folder of such")
-    verb.add_argument("-m", "--model", required=True, type=Path, metavar="MODEL.snr", help="the bundle of launch/export.py")
+    verb.add_argument(
+        "-m", "--model", metavar="MODEL", help="a bundle, NAME.snr, or complex or magnitude, which ship [complex]"
+    )
     verb.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="file, or a folder (several inputs)")
     verb.add_argument("--phase", type=Path, metavar="FILE", help="phase of a magnitude image (one input)")
     verb.add_argument("--gmap", type=Path, metavar="FILE", help="g-factor map (one input)")
@@ -57,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     if options.gmap_resize and not options.gmap:
         raise InputError("--gmap-resize belongs to --gmap FILE.")
 
-    from snraware_jax import files
+    from snraware_jax import files, shipped
     from snraware_jax.denoising import Asked, denoise_file
     from snraware_jax.formats.images import CONTAINERS, kind_of
     from snraware_jax.inference import denoiser
@@ -71,7 +73,9 @@ def run(options: argparse.Namespace) -> int:
     todo = files.image_jobs(options.images, options.output, is_series, CONTAINERS)
     if len(todo) > 1 and (options.phase or options.gmap or options.series):
         raise InputError(f"--phase, --gmap and --series belong to one input, and there are {len(todo)}: give them one by one.")
-    network = denoiser.load(options.model, told=_tiles_told() if len(todo) == 1 else None)
+    if options.model is None:
+        print("denoise: no --model, so with the small one for complex images that comes with the package", flush=True)
+    network = denoiser.load(shipped.find(options.model or "complex"), told=_tiles_told() if len(todo) == 1 else None)
     fields = {name: getattr(options, name) for name in Asked._fields}
     return files.run(
         todo, lambda job: denoise_file(job.source, job.output, network, Asked(**fields), overwrite=options.overwrite), "denoise"

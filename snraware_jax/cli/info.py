@@ -1,7 +1,6 @@
 """`snraware info`: what a model is."""
 
 import argparse
-from pathlib import Path
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -12,7 +11,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         description="Print what a bundle holds: its network, its tiles, the run that it is of, its test results. --json prints all.",
         epilog="example: snraware info model.snr",
     )
-    verb.add_argument("model", type=Path, metavar="MODEL.snr", help="the bundle")
+    verb.add_argument("model", metavar="MODEL", help="a bundle, NAME.snr, or complex or magnitude, which ship")
     verb.add_argument("--json", action="store_true", help="the whole card as JSON")
     verb.set_defaults(run=run)
 
@@ -22,10 +21,11 @@ def run(options: argparse.Namespace) -> int:
     import dataclasses
     import json
 
+    from snraware_jax import shipped
     from snraware_jax.inference import bundle
     from snraware_jax.models.table2 import parameters
 
-    found = bundle.load(options.model)
+    found = bundle.load(shipped.find(options.model))
     settings, card = found.settings, found.card
     if options.json:
         print(

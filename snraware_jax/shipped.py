@@ -1,0 +1,21 @@
+"""Models that come with the package, by name; docs/models.md says how they were trained and what they reach."""
+
+from pathlib import Path
+
+from snraware_jax.errors import InputError
+
+FOLDER = Path(__file__).with_name("bundles")
+NAMES = ("complex", "magnitude")
+
+
+def find(model: str | Path) -> Path:
+    """The file of a model: a shipped one by its name, or a path as it is.
+
+    Raises:
+      InputError: if there is neither.
+    """
+    if str(model) in NAMES and not Path(model).exists():
+        return FOLDER / f"{model}.snr"
+    if not Path(model).is_file():
+        raise InputError(f"{model}: no such bundle; give a file NAME.snr, or one of the models that ship: {', '.join(NAMES)}")
+    return Path(model)
