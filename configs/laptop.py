@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 
 from configs import base
 
-
 # training subjects and steps
 SIZES = {"short": (48, 800), "long": (600, 3000), "complex": (1200, 12000), "magnitude": (1200, 6000)}
 

@@ -211,7 +211,8 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
     images = images_of.read(source, phase=asked.phase, gmap=asked.gmap, series=asked.series, resize_gmap=asked.gmap_resize)
     if not settings.magnitude and not np.iscomplexobj(images.data):
         raise InputError(
-            f"{source.name} is magnitude only; the model was trained on complex data. Add --phase FILE, or use a magnitude model, -m magnitude."
+            f"{source.name} is magnitude only; the model was trained on complex data. "
+            "Add --phase FILE, or use a magnitude model, -m magnitude."
         )
     if settings.magnitude and (asked.noise_map or asked.strength is None):
         raise InputError(

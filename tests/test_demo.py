@@ -8,7 +8,7 @@ from data_pipeline.simulator import Settings
 from snraware_jax import cli, demo, shipped
 from snraware_jax.errors import InputError
 
-TINY = Settings(matrix=(40, 48), frames=3, coils=6, calibration_lines=24, acceleration=2, signal_snr=(15.0, 15.0))
+TINY = Settings(matrix=(40, 48), frames=3, coils=6, calibration_lines=25, acceleration=2, signal_snr=(15.0, 15.0))
 
 
 def test_from_a_raw_scan_to_a_report(tmp_path, capsys):
