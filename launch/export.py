@@ -1,6 +1,7 @@
 """A trained workdir -> a bundle: one file with the network, its program without this package, and where it comes from.
 
     python launch/export.py --workdir=runs/laptop-long --output=laptop.snr
+    python launch/export.py --bundle=laptop.snr --output=laptop.onnx          # one tile, for ONNX runtimes
 
 `snraware_jax.load("laptop.snr")` gives the denoiser; the bundle works without the workdir and without the trainer.
 """
@@ -14,7 +15,8 @@ from absl import flags
 from launch import program
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of launch/train.py")
-OUTPUT = flags.DEFINE_string("output", None, "the bundle, NAME.snr")
+BUNDLE = flags.DEFINE_string("bundle", None, "a bundle, or a model that ships, to be written as ONNX")
+OUTPUT = flags.DEFINE_string("output", None, "the bundle, NAME.snr; with --bundle NAME.onnx")
 TILE = flags.DEFINE_list("tile", None, "T,H,W that the network is given at once [those of the configuration, or 16,64,64]")
 OVERLAP = flags.DEFINE_list("overlap", None, "T,H,W that neighbouring tiles share [those of the configuration, or 8,16,16]")
 
@@ -27,8 +29,11 @@ def main() -> None:
     from snraware_jax.inference import bundle
     from snraware_jax.training import best, configuration
 
-    if WORKDIR.value is None or OUTPUT.value is None:
-        raise InputError("which run, and where to? --workdir=DIR --output=NAME.snr")
+    if (WORKDIR.value is None) == (BUNDLE.value is None) or OUTPUT.value is None:
+        raise InputError("which run, and where to? --workdir=DIR --output=NAME.snr; or --bundle=NAME.snr --output=NAME.onnx")
+    if BUNDLE.value is not None:
+        _as_onnx(BUNDLE.value, Path(OUTPUT.value))
+        return
     workdir, output = Path(WORKDIR.value), Path(OUTPUT.value)
     config = configuration.restore(workdir, base.get_config())
     config.vgg_weights = ""
@@ -47,6 +52,26 @@ def main() -> None:
     size = output.stat().st_size / 2**20
     print(
         f"export: parameters of step {found.step}, tiles of {' x '.join(map(str, tile))}, {size:.1f} MB, in {output}",
+        flush=True,
+    )
+
+
+def _as_onnx(name: str, output: Path) -> None:
+    """Writes a bundle's network as ONNX."""
+    from snraware_jax import shipped
+    from snraware_jax.errors import InputError
+    from snraware_jax.inference import bundle, onnx
+
+    if output.suffix != ".onnx":
+        raise InputError(f"--output={output}: a bundle is written as ONNX; name it NAME.onnx")
+    if idle := [flag.name for flag in (TILE, OVERLAP) if flag.value is not None]:
+        raise InputError(f"--{idle[0]}: a bundle has its tiles; leave it out")
+    found = bundle.load(shipped.find(name))
+    channels = {"complex_g": 3, "complex": 2, "magnitude_g": 2, "magnitude": 1}[found.settings.input]
+    difference = onnx.export(output, found.network, found.tiling.tile, channels)
+    sizes = " x ".join(map(str, found.tiling.tile))
+    print(
+        f"export: tiles of {sizes}, {channels} channels, in {output}; ONNX Runtime differs by {difference:.1e} from JAX",
         flush=True,
     )
 

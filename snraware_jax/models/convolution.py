@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array, lax
 from jax.core import Tracer
 
+from snraware_jax.models.platforms import by_platform
 from snraware_jax.models.products import convolved, result_dtype
 
 Before = Callable[[Array], Array]
@@ -39,12 +40,12 @@ def conv2d(x: Array, kernel: Array, before: Before = identity) -> Array:
     Returns:
       `[B, T, H, W, O]`, float32 or wider.
     """
-    return _convolve(_products2d, _native2d, x, kernel, before)
+    return _convolve(_products2d, _native2d, _native2d, x, kernel, before)
 
 
 def conv3d(x: Array, kernel: Array, before: Before = identity) -> Array:
     """The same in T, H, W: `[B, T, H, W, I]`, `[3, 3, 3, I, O]` -> `[B, T, H, W, O]`."""
-    return _convolve(_products3d, _native3d, x, kernel, before)
+    return _convolve(_products3d, _native3d, _native3d_by_frames, x, kernel, before)
 
 
 def shifted(x: Array, step: int, axis: int) -> Array:
@@ -57,19 +58,22 @@ def shifted(x: Array, step: int, axis: int) -> Array:
     return jnp.concatenate(parts, axis=axis)
 
 
-def _convolve(on_cpu: Callable, elsewhere: Callable, x: Array, kernel: Array, before: Before) -> Array:
+def _convolve(on_cpu: Callable, elsewhere: Callable, alone: Callable, x: Array, kernel: Array, before: Before) -> Array:
     if not isinstance(x, Tracer):  # compiled once, where the caller does not compile
-        return _compiled(on_cpu, elsewhere, before(x), kernel)
-    return _by_platform(on_cpu, elsewhere, x, kernel, before)
+        return _compiled(on_cpu, elsewhere, alone, before(x), kernel)
+    return _by_platform(on_cpu, elsewhere, alone, x, kernel, before)
 
 
-def _by_platform(on_cpu: Callable, elsewhere: Callable, x: Array, kernel: Array, before: Before = identity) -> Array:
+def _by_platform(
+    on_cpu: Callable, elsewhere: Callable, alone: Callable, x: Array, kernel: Array, before: Before = identity
+) -> Array:
+    ways = {"cpu": on_cpu, "default": elsewhere, "alone": alone}
+    choose = partial(by_platform, **{name: partial(way, before=before) for name, way in ways.items()})
     # without the checkpoint the gradient would keep what lies between x and the product
-    choose = partial(lax.platform_dependent, cpu=partial(on_cpu, before=before), default=partial(elsewhere, before=before))
     return jax.checkpoint(choose, prevent_cse=False)(x, kernel)
 
 
-_compiled = jax.jit(_by_platform, static_argnums=(0, 1))
+_compiled = jax.jit(_by_platform, static_argnums=(0, 1, 2))
 
 
 def _products2d(x: Array, kernel: Array, before: Before) -> Array:
@@ -113,12 +117,15 @@ def _results(products: Array, axis: int) -> Array:
     return pairs.reshape(first.shape[:axis] + (-1,) + first.shape[axis + 1 :])
 
 
-def _products3d(x: Array, kernel: Array, before: Before) -> Array:
+def _frames3d(convolve2d: Callable, x: Array, kernel: Array, before: Before) -> Array:
     """A 2-D convolution of every frame with the kernel's three frames, whose results are shifted in T and added."""
     inputs, outputs = kernel.shape[-2:]
     side_by_side = jnp.einsum("thwio->hwito", kernel).reshape(3, 3, inputs, 3 * outputs)
-    first, second, third = lax.split(_products2d(x, side_by_side, before), (outputs,) * 3, axis=-1)
+    first, second, third = lax.split(convolve2d(x, side_by_side, before), (outputs,) * 3, axis=-1)
     return shifted(first, -1, 1) + second + shifted(third, 1, 1)
+
+
+_products3d = partial(_frames3d, _products2d)
 
 
 def _native2d(x: Array, kernel: Array, before: Before) -> Array:
@@ -131,6 +138,10 @@ def _native2d(x: Array, kernel: Array, before: Before) -> Array:
 def _native3d(x: Array, kernel: Array, before: Before) -> Array:
     z = before(x).astype(kernel.dtype)
     return convolved(_valid("NDHWC", "DHWIO"), _padded(_padded(_padded(z, 1), 2), 3), kernel)
+
+
+# for programs that know 2-D convolutions only
+_native3d_by_frames = partial(_frames3d, _native2d)
 
 
 def _valid(image: str, taps: str) -> Callable[..., Array]:

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from snraware_jax.models.platforms import by_platform
+
 # bilinear(a, b, precision=..., preferred_element_type=...), as `jnp.einsum` and `lax.conv_general_dilated` are
 Bilinear = Callable[..., Array]
 
@@ -30,7 +32,7 @@ def convolved(convolution: Bilinear, a: Array, b: Array) -> Array:
         return product(convolution, a, b)
     rounded = lambda a, b: convolution(a, b).astype(result_dtype(a))
     exact = lambda a, b: product(convolution, a, b)
-    return lax.platform_dependent(a, b, cuda=rounded, rocm=rounded, default=exact)
+    return by_platform(a, b, cuda=rounded, rocm=rounded, default=exact)
 
 
 def result_dtype(operand: Array) -> jnp.dtype:

@@ -48,8 +48,9 @@ class Stack(nnx.Module):
         del keys
         check_input(x, self.inputs)
         h, w = x.shape[2:4]
-        even = jnp.pad(x, ((0, 0), (0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
-        features = self.pre(pixel_unshuffle(even))
+        if h % 2 or w % 2:
+            x = jnp.pad(x, ((0, 0), (0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
+        features = self.pre(pixel_unshuffle(x))
         for block in self.blocks:
             features = block(features)
         return pixel_shuffle(self.post(features))[:, :, :h, :w]
