@@ -18,7 +18,7 @@ from snraware_jax.formats.atomic import replacing, write_csv, write_json
 CINES = {"small": "cine_small", "paper": "cine"}
 HEARTS = {"real-time cine": ("realtime_cine",), "perfusion": ("perfusion_stress", "perfusion_rest")}  # of Table 3
 # how scans are looked at: replicas, and of slices a part about the heart (frames, rows, columns)
-SCANS = {"small": ("--replicas=16", "--part=12,72,72"), "paper": ("--replicas=64",)}
+SCANS = {"small": ("--replicas=8", "--part=12,72,72"), "paper": ("--replicas=64",)}
 FLAT = ("vit2d", "conv2d")  # cells of the networks that the paper did not train in the other modes
 
 
