@@ -163,7 +163,7 @@ def series_of(path: Path, name: str, header: np.ndarray, stored: np.ndarray, att
     data = stored[rows, 0]  # [frames, slices, z, H, W]
     data = data.reshape(len(rows), rows.shape[1] * partitions, *stored.shape[3:])
     affine, spacing = _geometry(header[rows[0]], stored.shape[2:])
-    units = {"scale_ratio": float(attributes[RATIO])} if attributes.get(RATIO) else {}
+    units = {"scale_ratio": _ratio(path, name, attributes[RATIO])} if attributes.get(RATIO) else {}
     return Images(
         data=data,
         kind="mrd",
@@ -173,6 +173,12 @@ def series_of(path: Path, name: str, header: np.ndarray, stored: np.ndarray, att
         metadata={"format": "MRD", "name": path.name, "series": name, "frame_axes": frame_axes, "attributes": attributes},
         template=Template(group=name, header=header, attributes=None, xml=None, rows=rows, partitions=partitions),
     )
+
+
+def _ratio(path: Path, name: str, stored: str) -> float:
+    if not 0 < float(stored) < float("inf"):
+        raise InputError(f"{path}: {name} has {RATIO} {stored}, which is no scale: export it again.")
+    return float(stored)
 
 
 def _numbers(path: Path, name: str, stored: np.ndarray) -> np.ndarray:
