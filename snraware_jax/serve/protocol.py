@@ -1,6 +1,6 @@
 """Messages of MRD streaming on a binary stream: read within limits, and written.
 
-A message is its number (uint16), and what belongs to it; every number is little-endian. Every size is checked before room is made for it.
+A message is its number (uint16), and what belongs to it; every number is little-endian. Sizes are checked before room is made.
 
 Source: the streaming protocol of MRD (ISMRMRD), Inati et al., MRM 2017; sizes of headers of the ismrmrd package.
 """

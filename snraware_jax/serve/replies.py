@@ -92,7 +92,7 @@ def _image_head(
 def described(attributes: str, role: str | None, comment: str, description: str) -> str:
     """Attributes (XML) that say what an image is now, behind what they said before; new ones where they were no XML."""
     try:
-        root = ET.fromstring(attributes) if attributes.strip() else ET.Element("ismrmrdMeta")
+        root = ET.fromstring(attributes) if attributes.strip() and is_plain(attributes) else ET.Element("ismrmrdMeta")
     except ET.ParseError:
         root = ET.Element("ismrmrdMeta")
     if role is not None:
@@ -102,6 +102,11 @@ def described(attributes: str, role: str | None, comment: str, description: str)
     _set(root, "SequenceDescriptionAdditional", [description])
     _set(root, "Keep_image_geometry", ["1"])  # without it a scanner may take the geometry of the protocol instead
     return ET.tostring(root, encoding="unicode")
+
+
+def is_plain(xml: str) -> bool:
+    """Whether XML is without a DOCTYPE, whose entities can make a gigabyte of a line."""
+    return "<!DOCTYPE" not in xml
 
 
 def _values(root: ET.Element, name: str) -> list[str]:

@@ -94,7 +94,7 @@ def originals(series: Sequence[Image], why: str) -> Answer:
 def is_g_map(image: Image) -> bool:
     """Whether an image is a g-map, by its data role; attributes that are no XML say nothing."""
     try:
-        return mrd_images.is_g_map(mrd_images.attributes_of(image.attributes))
+        return replies.is_plain(image.attributes) and mrd_images.is_g_map(mrd_images.attributes_of(image.attributes))
     except mrd_images.BROKEN:
         return False
 
@@ -147,7 +147,7 @@ def as_images(name: str, series: Sequence[Image]) -> Images:
     with fitting(path, *mrd_images.BROKEN):
         attributes = mrd_images.attributes_of(series[0].attributes)
         header, stored = np.stack([image.head for image in series]), np.stack([image.pixels for image in series])
-        images = mrd_images.series_of(path, str(header["image_series_index"][0]), header, stored, attributes)
+        images = mrd_images.series_of(path, f"image_{header['image_series_index'][0]}", header, stored, attributes)
     if not images.data.size:
         raise InputError(f"{name} has images without a pixel: export them again.")
     require_finite(name, "image [frame, slice, row, column]", images.data)
@@ -155,13 +155,12 @@ def as_images(name: str, series: Sequence[Image]) -> Images:
 
 
 def _require_plain(name: str, xml: str) -> None:
-    """Entities can make a gigabyte of a line, and MRD has no use for them."""
-    if "<!" in xml.replace("<!--", ""):
-        raise InputError(f"{name}: its XML declares a DOCTYPE or entities, which MRD does not have: leave them out.")
+    if not replies.is_plain(xml):
+        raise InputError(f"{name}: its XML has a DOCTYPE, which MRD does not: leave it out.")
 
 
 def as_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Values in the type of what came: integers rounded, and at their limits where they pass them; magnitudes of complex are float32."""
+    """Values in the type of what came: integers rounded, within their limits; magnitudes of complex images are float32."""
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         return np.clip(np.rint(values.astype(np.float64)), limits.min, limits.max).astype(dtype)
@@ -212,7 +211,8 @@ def _of_series(task: Task, name: str, series: Series, heads: np.ndarray, field_o
     )
     g_map = place(maps, replies.G_MAP, "g-factor map", "GFACTOR")
     in_units = "SNR units: noise SD 1 before denoising"
-    try:
+
+    def work() -> Answer:
         scale = denoising.scale_of(images, name)
         result = denoising.denoise(task.network, images, scale, magnitude=task.magnitude, strength=task.strength)
         shown = place(result.data.reshape(series.image.shape), replies.RECONSTRUCTED, f"{task.comment}; {in_units}")
@@ -221,9 +221,12 @@ def _of_series(task: Task, name: str, series: Series, heads: np.ndarray, field_o
             noise = noise.reshape(series.image.shape).astype(np.float32)
             shown += place(noise, replies.NOISE_MAP, "noise SD of the denoised images, SNR units", "NoiseSD")
         return Answer([*shown, *g_map], scale.said)
-    except InputError as error:
-        why = f"NOT DENOISED: {error}"
-        return Answer([*place(series.image, replies.NOT_DENOISED, f"{why}; {in_units}"), *g_map], failure=str(error))
+
+    def otherwise(why: str) -> Answer:
+        comment = f"NOT DENOISED: {why}; {in_units}"
+        return Answer([*place(series.image, replies.NOT_DENOISED, comment), *g_map], failure=why)
+
+    return attempted(work, otherwise)
 
 
 def _rows(readouts: list[Readout]) -> np.ndarray:
