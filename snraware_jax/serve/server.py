@@ -66,7 +66,7 @@ def is_loopback(host: str) -> bool:
 
 
 def serve(listener: socket.socket, task: Task, options: Options, stop: threading.Event, say: Say) -> None:
-    """Serves connections until `stop` is set; then what is under way has `grace` seconds, and images still here go back as they came."""
+    """Serves connections until `stop` is set; then what is under way has `grace` seconds, and images left go back as they came."""
     jobs: queue.Queue[Job | None] = queue.Queue(options.waiting)
     worker = threading.Thread(target=_work, args=(jobs,), name="network", daemon=True)
     worker.start()

@@ -1,0 +1,203 @@
+"""The server as a process: readiness, several clients, killed ones, damage, its end; and its bounds, on a network that waits."""
+
+import socket
+import struct
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from snraware_jax import cli
+from snraware_jax.cli.serve import parse_size
+from snraware_jax.errors import InputError
+from snraware_jax.serve import server as servers
+from snraware_jax.serve.protocol import Limits
+from snraware_jax.serve.work import Task
+from tests.serve import acceptance
+from tests.serve.clients import Halving, cine, exchange, huge_image, images_of, stream_of, vanish
+
+pytestmark = pytest.mark.xdist_group("serve")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return acceptance.write_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def cases(model):
+    return acceptance.cases(model)
+
+
+@pytest.fixture(scope="module")
+def server(model):
+    """A process; its end is tested too."""
+    running = acceptance.start(model, "--units", "snr", "--max-mb", "8", "--idle", "30", "--connections", "6")
+    yield running
+    assert acceptance.stop(running) == 0
+    log = running.log.read_text()
+    assert "Traceback" not in log
+    assert log.endswith("serve: stopping: no new connections\nserve: stopped\n")
+
+
+def test_loopback_and_compiled_before_it_is_ready(server):
+    assert server.address[0] == "127.0.0.1"
+    assert "compiled in" in server.log.read_text()
+    assert "40x48x4 takes" in server.log.read_text()
+
+
+def test_several_connections_and_killed_clients(server, cases):
+    """Every series of 4 connections comes back as `snraware_jax.load` makes it, bit for bit."""
+    assert acceptance.series_lost(server, cases, connections=4, each=3, killed=2) == 0
+
+
+def test_damaged_and_oversized(server, cases):
+    closed, lost = acceptance.damaged(server, cases, 100)
+    assert closed == 100
+    assert lost == 0
+    assert server.process.poll() is None
+
+
+def test_oversized_gives_back_what_came(server):
+    replies = exchange(server.address, stream_of(images_of(cine()), close=False) + huge_image())
+    assert replies.closed
+    np.testing.assert_array_equal(replies.series(2001), cine())
+    assert "NOT DENOISED: an image of 34,358,689,800 bytes" in replies.texts[0]
+
+
+class Running:
+    """A server in this process, on a network that waits until it is told."""
+
+    def __init__(self, **options):
+        self.log, self.stop, self.go, self.begun = [], threading.Event(), threading.Event(), threading.Event()
+
+        class Waiting(Halving):
+            def __call__(_, image, g_map):
+                self.begun.set()
+                assert self.go.wait(30)
+                return image / 2
+
+        listener = servers.listen("localhost", 0)
+        self.address = listener.getsockname()[:2]
+        arguments = (listener, Task(Waiting(), units="snr"), servers.Options(**options), self.stop, self.log.append)
+        self.thread = threading.Thread(target=servers.serve, args=arguments)
+        self.thread.start()
+
+    def end(self) -> None:
+        self.go.set()
+        self.stop.set()
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def running():
+    started = []
+
+    def run(**options) -> Running:
+        started.append(Running(**options))
+        return started[-1]
+
+    yield run
+    for one in started:
+        one.end()
+
+
+def in_background(work, *arguments) -> tuple[threading.Thread, list]:
+    found = []
+    thread = threading.Thread(target=lambda: found.append(work(*arguments)))
+    thread.start()
+    return thread, found
+
+
+def test_more_than_can_wait_go_back_as_they_came(running):
+    """One series is with the network, one waits; the third goes back at once, and the others are denoised."""
+    server, stream = running(waiting=1, patience=0.1), stream_of(images_of(cine()))
+    waiting = [in_background(exchange, server.address, stream)]
+    assert server.begun.wait(30)
+    waiting.append(in_background(exchange, server.address, stream))
+    until = time.monotonic() + 30
+    while True:  # until the second waits: the third may come before it otherwise
+        third = exchange(server.address, stream)
+        assert third.closed
+        if "the server is busy: 1 series were waiting" in third.texts[-1] or time.monotonic() > until:
+            break
+    np.testing.assert_array_equal(third.series(2001), cine())
+    server.go.set()
+    for thread, found in waiting:
+        thread.join(30)
+        np.testing.assert_array_equal(found[0].series(1001), cine() / 2)
+
+
+def test_more_connections_wait_their_turn(running):
+    server, stream = running(connections=1), stream_of(images_of(cine()))
+    first, answer = in_background(exchange, server.address, stream)
+    assert server.begun.wait(30)
+    second, other = in_background(exchange, server.address, stream)
+    second.join(0.3)
+    assert not other
+    assert not any(line.startswith("connection 2") for line in server.log)
+    server.go.set()
+    first.join(30)
+    second.join(30)
+    np.testing.assert_array_equal(answer[0].series(1001), other[0].series(1001))
+
+
+def test_idle_clients_and_stopped_servers_give_back_what_came(running):
+    for options, stop in (({"idle": 0.3}, False), ({"grace": 0.1}, True)):
+        server = running(**options)
+        with socket.create_connection(server.address, timeout=30) as connection, connection.makefile("rb") as source:
+            connection.sendall(stream_of(images_of(cine()), close=False))
+            if stop:
+                time.sleep(0.3)
+                server.stop.set()
+            assert source.read(2) == struct.pack("<H", 5)
+            text = source.read(int.from_bytes(source.read(4), "little")).decode()
+            assert "NOT DENOISED" in text
+            assert ("nothing came for too long" if not stop else "without CLOSE") in text
+            assert source.read().endswith(struct.pack("<H", 4))
+        server.end()
+
+
+def test_a_client_that_vanishes_is_in_the_log(running):
+    server = running(limits=Limits(data=1 << 20))
+    server.go.set()
+    vanish(server.address, stream_of(images_of(cine()), close=False), after=0.1)
+    assert exchange(server.address, stream_of(images_of(cine()))).closed
+    server.end()
+    assert any("the client is gone" in line for line in server.log)
+
+
+def test_a_port_that_is_taken():
+    with servers.listen("127.0.0.1", 0) as listener, pytest.raises(InputError, match="give another --port, or --host"):
+        servers.listen("127.0.0.1", listener.getsockname()[1])
+
+
+def test_loopback():
+    assert [servers.is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "192.0.2.1")] == [
+        True
+    ] * 3 + [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--warm=192"], "--warm 192 is not a size: type 192x256x30"),
+        (["--strength=0"], "--strength 0: give a number above 0, up to 1"),
+        (["--noise-sd=-1"], "--noise-sd -1: give a number above 0"),
+        (["--port=70000"], "--port 70000: give a number from 0 to 65535"),
+        (["--connections=0"], "--connections 0: give a number above 0"),
+        (["--max-mb=0"], "--max-mb 0: give a number above 0"),
+        (["--noise=none.h5"], "none.h5: no such file"),
+        ([], "nothing.snr: no such bundle"),
+    ],
+)
+def test_wrong_use(capsys, flags, message):
+    assert cli.main(["serve", "-m", "nothing.snr", *flags]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_sizes():
+    assert parse_size("192x256x30") == (30, 192, 256)
+    assert parse_size("192x256") == (1, 192, 256)
