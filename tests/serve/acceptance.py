@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 import snraware_jax
+from snraware_jax import denoising
+from snraware_jax.formats.images import Images
 from snraware_jax.inference import bundle
 from snraware_jax.models import ModelSettings, build
 from tests.serve.clients import cine, exchange, fuzzed, huge_image, images_of, pieces_of, raw_of, stream_of, vanish
@@ -73,7 +75,7 @@ def resident(server: Server) -> float:
 
 
 class Cases(NamedTuple):
-    """Cines, and what `snraware_jax.load` makes of them."""
+    """Cines, and what `denoising.denoise` makes of them."""
 
     noisy: list[np.ndarray]
     denoised: list[np.ndarray]
@@ -82,7 +84,9 @@ class Cases(NamedTuple):
 def cases(model: Path, count: int = 3) -> Cases:
     """Made in this process: the server's answers have to be the same, bit for bit."""
     network, noisy = snraware_jax.load(model), [cine(seed) for seed in range(count)]
-    return Cases(noisy, [network(data, np.ones(data.shape[1:], np.float32)) for data in noisy])
+    images = [Images(data[:, None], "mrd") for data in noisy]
+    scales = [denoising.scale_of(one, "a cine", units="snr") for one in images]
+    return Cases(noisy, [denoising.denoise(network, *pair).data[:, 0] for pair in zip(images, scales, strict=True)])
 
 
 def first_images(server: Server, cases: Cases, count: int) -> list[float]:

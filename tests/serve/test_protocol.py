@@ -88,11 +88,8 @@ def test_the_ismrmrd_package_is_understood():
 def test_the_ismrmrd_package_understands():
     head = np.zeros((), image_header_dtype)[()]
     pixels = np.arange(24, dtype=np.complex64).reshape(1, 1, 4, 6)
-    stream = written(
-        lambda sink: protocol.write_image(
-            sink, Image(head, "<ismrmrdMeta><meta><name>a</name><value>b</value></meta></ismrmrdMeta>", pixels)
-        )
-    )
+    attributes = "<ismrmrdMeta><meta><name>a</name><value>b</value></meta></ismrmrdMeta>"
+    stream = written(lambda sink: protocol.write_image(sink, Image(head, attributes, pixels)))
     (found,) = ProtocolDeserializer(stream).deserialize()
     np.testing.assert_array_equal(found.data, pixels)
     assert found.meta["a"] == "b"
