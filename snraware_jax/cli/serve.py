@@ -2,12 +2,8 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from snraware_jax.errors import InputError
-
-if TYPE_CHECKING:
-    from snraware_jax.inference.denoiser import Bundled
 
 PORT = 9002  # that MRD clients expect
 MEGABYTE = 1 << 20
@@ -45,7 +41,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 def run(options: argparse.Namespace) -> int:
     """Serves until it is told to end."""
     _require(options)
-    warm = parse_size(options.warm) if options.warm else None
+    size = parse_size(options.warm) if options.warm else None
 
     import signal
     import sys
@@ -55,11 +51,13 @@ def run(options: argparse.Namespace) -> int:
     from snraware_jax.progress import say
     from snraware_jax.serve import server
     from snraware_jax.serve.protocol import Limits
+    from snraware_jax.serve.warm import warm
     from snraware_jax.serve.work import Task
 
     network = denoiser.load(options.model)
     if options.noise_map and network.bundle.settings.magnitude:
         raise InputError("--noise-map needs a model of complex images: magnitudes' noise is not Gaussian.")
+    task = Task(network, options.units, options.noise_sd, options.strength, options.noise, options.noise_map)
     log = lambda line: say(f"serve: {line}", sys.stderr)
     stop = threading.Event()
 
@@ -67,14 +65,14 @@ def run(options: argparse.Namespace) -> int:
         stop.set()
         signal.signal(number, signal.SIG_DFL)  # a second time it ends at once
 
-    with server.listen(options.host, options.port) as listener:  # before the model is compiled, for it may fail
-        log(warmed(network, warm))
+    with server.bind(options.host, options.port) as listener:  # before the model is compiled, for it may fail
+        log(warm(task, size))
+        server.listen(listener)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end)
         host, port = listener.getsockname()[:2]
         if not server.is_loopback(host):
             log(f"{host} is reached from other computers, and MRD knows no passwords: whoever reaches it can send and receive")
-        task = Task(network, options.units, options.noise_sd, options.strength, options.noise, options.noise_map)
         how = server.Options(
             options.connections, options.waiting, options.idle, options.idle, limits=Limits(data=options.max_mb * MEGABYTE)
         )
@@ -108,24 +106,3 @@ def parse_size(text: str) -> tuple[int, int, int]:
         raise InputError(f"--warm {text} is not a size: type 192x256x30 (rows x columns x frames).")
     height, width, frames = (*map(int, parts), 1)[:3]
     return frames, height, width
-
-
-def warmed(network: "Bundled", size: tuple[int, int, int] | None) -> str:
-    """Compiles the network by denoising a series `[T, H, W]` of zeros, and again, to say what it takes from now on.
-
-    Tiles have one size, so that one series compiles for all; one of exactly a tile would be a program of its own.
-    """
-    import time
-
-    import numpy as np
-
-    tile = network.bundle.tiling.tile
-    frames, height, width = size or (tile[0], tile[1] + 1, tile[2] + 1)
-    image, g_map = np.zeros((frames, height, width), np.complex64), np.ones((height, width), np.float32)
-    seconds = []
-    for _ in range(2):
-        began = time.perf_counter()
-        network(image, g_map)
-        seconds.append(time.perf_counter() - began)
-    whole = "; tiles are whole along an axis, so that other sizes compile anew" if 0 in tile else ""
-    return f"compiled in {seconds[0] - seconds[1]:.1f} s, {height}x{width}x{frames} takes {seconds[1]:.2f} s{whole}"

@@ -6,7 +6,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from typing import NamedTuple
@@ -44,17 +44,37 @@ class Options(NamedTuple):
 Job = tuple[Callable[[], Answer], "Future[Answer]"]
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+def bind(host: str, port: int) -> socket.socket:
+    """A socket of this address that does not listen yet: until the server is ready, clients are refused.
 
     Raises:
       InputError: if the address cannot be had.
     """
+    with _address_needed(f"{host}:{port}"), contextlib.ExitStack() as stack:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = stack.enter_context(socket.socket(family, kind, protocol))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        stack.pop_all()  # it is closed where binding fails
+    return listener
+
+
+def listen(listener: socket.socket) -> None:
+    """Lets clients connect.
+
+    Raises:
+      InputError: if another program listens there.
+    """
+    with _address_needed(":".join(map(str, listener.getsockname()[:2]))):
+        listener.listen(BACKLOG)
+
+
+@contextlib.contextmanager
+def _address_needed(address: str) -> Iterator[None]:
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        yield
     except OSError as error:
-        raise InputError(f"{host}:{port} cannot be listened on ({error}): give another --port, or --host.") from error
+        raise InputError(f"{address} cannot be listened on ({error}): give another --port, or --host.") from error
 
 
 def is_loopback(host: str) -> bool:
@@ -66,7 +86,10 @@ def is_loopback(host: str) -> bool:
 
 
 def serve(listener: socket.socket, task: Task, options: Options, stop: threading.Event, say: Say) -> None:
-    """Serves connections until `stop` is set; then what is under way has `grace` seconds, and images left go back as they came."""
+    """Serves the connections of a socket that listens, until `stop` is set.
+
+    Then what is under way has `grace` seconds; of what is not complete by then, images go back as they came.
+    """
     jobs: queue.Queue[Job | None] = queue.Queue(options.waiting)
     worker = threading.Thread(target=_work, args=(jobs,), name="network", daemon=True)
     worker.start()

@@ -20,6 +20,7 @@ from snraware_jax import denoising
 from snraware_jax.formats.images import Images
 from snraware_jax.inference import bundle
 from snraware_jax.models import ModelSettings, build
+from tests.inference.test_units import scan
 from tests.serve.clients import cine, exchange, fuzzed, huge_image, images_of, pieces_of, raw_of, stream_of, vanish
 
 Address = tuple[str, int]
@@ -89,9 +90,12 @@ def cases(model: Path, count: int = 3) -> Cases:
     return Cases(noisy, [denoising.denoise(network, *pair).data[:, 0] for pair in zip(images, scales, strict=True)])
 
 
-def first_images(server: Server, cases: Cases, count: int) -> list[float]:
-    """Seconds from connecting to the first image back, of connections of one series each, one after the other."""
-    stream = stream_of(images_of(cases.noisy[0]))
+def first_images(server: Server, count: int) -> list[float]:
+    """Seconds from connecting to the first image back, of connections of one series each, one after the other.
+
+    Of another size than the server was started with, and long enough not to measure the scheduler of the system.
+    """
+    stream = stream_of(images_of(np.tile(scan(1.0, 20), (2, 2, 2)).astype(np.complex64)))
     return [exchange(server.address, stream).first for _ in range(count)]
 
 

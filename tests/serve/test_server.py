@@ -78,7 +78,8 @@ class Running:
                 assert self.go.wait(30)
                 return image / 2
 
-        listener = servers.listen("localhost", 0)
+        listener = servers.bind("localhost", 0)
+        servers.listen(listener)
         self.address = listener.getsockname()[:2]
         arguments = (listener, Task(Waiting(), units="snr"), servers.Options(**options), self.stop, self.log.append)
         self.thread = threading.Thread(target=servers.serve, args=arguments)
@@ -172,8 +173,12 @@ def test_a_client_that_vanishes_is_in_the_log(running):
 
 
 def test_a_port_that_is_taken():
-    with servers.listen("127.0.0.1", 0) as listener, pytest.raises(InputError, match="give another --port, or --host"):
-        servers.listen("127.0.0.1", listener.getsockname()[1])
+    with servers.bind("127.0.0.1", 0) as listener:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(listener.getsockname())
+        servers.listen(listener)
+        with pytest.raises(InputError, match="give another --port, or --host"):
+            servers.bind("127.0.0.1", listener.getsockname()[1])
 
 
 def test_loopback():
