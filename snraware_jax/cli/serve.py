@@ -23,7 +23,10 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: this computer alone)")
     verb.add_argument("--port", type=int, default=PORT, metavar="N", help=f"default {PORT}; 0: any that is free")
     verb.add_argument(
-        "--warm", metavar="HxWxT", help="a series of this size is denoised first (default: one just larger than a tile)"
+        "--warm",
+        metavar="HxWxT|RAW",
+        help="denoised before the first client: a series of this size (default: just larger than a tile), or a raw MRD file, "
+        "whose reconstruction is then compiled too",
     )
     how = "known: refused unless their noise SD is 1 (default); snr: they are; auto: divided by the noise SD of the background"
     verb.add_argument("--units", choices=("known", "snr", "auto"), default="known", help=f"of images; {how}")
@@ -41,7 +44,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 def run(options: argparse.Namespace) -> int:
     """Serves until it is told to end."""
     _require(options)
-    size = parse_size(options.warm) if options.warm else None
+    raw = Path(options.warm) if options.warm and Path(options.warm).is_file() else None
+    size = parse_size(options.warm) if options.warm and not raw else None
 
     import signal
     import sys
@@ -51,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     from snraware_jax.progress import say
     from snraware_jax.serve import server
     from snraware_jax.serve.protocol import Limits
-    from snraware_jax.serve.warm import warm
+    from snraware_jax.serve.warm import warm, warm_raw
     from snraware_jax.serve.work import Task
 
     network = denoiser.load(options.model)
@@ -66,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(number, signal.SIG_DFL)  # a second time it ends at once
 
     with server.bind(options.host, options.port) as listener:  # before the model is compiled, for it may fail
-        log(warm(task, size))
+        log(warm_raw(task, raw) if raw else warm(task, size))
         server.listen(listener)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end)
@@ -103,6 +107,6 @@ def parse_size(text: str) -> tuple[int, int, int]:
     """
     parts = text.split("x")
     if len(parts) not in (2, 3) or not all(part.isdecimal() and 0 < int(part) <= 4096 for part in parts):
-        raise InputError(f"--warm {text} is not a size: type 192x256x30 (rows x columns x frames).")
+        raise InputError(f"--warm {text} is no file, and not a size: type 192x256x30 (rows x columns x frames).")
     height, width, frames = (*map(int, parts), 1)[:3]
     return frames, height, width

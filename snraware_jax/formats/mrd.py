@@ -21,7 +21,7 @@ from snraware_jax.formats.mrd_lines import ANY_CALIBRATION, Readouts, calibratio
 from snraware_jax.formats.mrd_write import write_scan, write_scans
 from snraware_jax.formats.scan import RawScan
 
-__all__ = ["heads_of", "read_scan", "read_scans", "scans_of", "write_scan", "write_scans"]
+__all__ = ["document_of", "heads_of", "read_scan", "read_scans", "scans_of", "stored", "write_scan", "write_scans"]
 
 NEITHER_NOISE_NOR_IMAGE = (
     ismrmrd.ACQ_IS_NAVIGATION_DATA,
@@ -147,14 +147,14 @@ def _fitting(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path, noise: str | Path | None) -> _Measurement:
-    return _measurement(path, *_load(path), None if noise is None else Path(noise))
+    return _measurement(path, *stored(path), None if noise is None else Path(noise))
 
 
 def _measurement(path: Path, xml: str | bytes, acquisitions: np.ndarray, noise: Path | None) -> _Measurement:
     if not len(acquisitions):
         raise InputError(f"{path} holds 0 readouts: convert it again.")
-    document, noise_path = _document(path, xml), path if noise is None else noise
-    noise_acquisitions = acquisitions if noise is None else _load(noise)[1]
+    document, noise_path = document_of(path, xml), path if noise is None else noise
+    noise_acquisitions = acquisitions if noise is None else stored(noise)[1]
     with _fitting(noise_path):
         noise_samples, noise_dwell_us = _noise(noise_path, noise_acquisitions)
     with _fitting(path):
@@ -172,7 +172,12 @@ def _measurement(path: Path, xml: str | bytes, acquisitions: np.ndarray, noise: 
     return _Measurement(path, layout, readouts, scans, member, dwell_us, echo_samples, noise_samples, noise_dwell_us)
 
 
-def _load(path: Path) -> tuple[bytes, np.ndarray]:
+def stored(path: Path) -> tuple[bytes, np.ndarray]:
+    """The header (XML) and readouts `[N]` of a raw file, as they are stored.
+
+    Raises:
+      InputError: if the file is absent, or not raw MRD.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
     try:
@@ -186,7 +191,12 @@ def _load(path: Path) -> tuple[bytes, np.ndarray]:
         raise InputError(f"{path} cannot be read as HDF5 ({error}): copy or convert it again.") from error
 
 
-def _document(path: Path, xml: str | bytes) -> ismrmrd.xsd.ismrmrdHeader:
+def document_of(path: Path, xml: str | bytes) -> ismrmrd.xsd.ismrmrdHeader:
+    """The header of a measurement.
+
+    Raises:
+      InputError: if it is no such header.
+    """
     try:
         with warnings.catch_warnings():
             # a patient's weight in words is no reason to complain; the numbers that matter are checked by `read_layout`

@@ -21,7 +21,7 @@ Pieces = Iterable[object]
 class Halving:
     """In place of a network: half of what comes."""
 
-    bundle = SimpleNamespace(settings=SimpleNamespace(magnitude=False), sha256="f" * 64)
+    bundle = SimpleNamespace(settings=SimpleNamespace(magnitude=False), sha256="f" * 64, tiling=SimpleNamespace(tile=(2, 8, 8)))
 
     def __call__(self, image, g_map):
         return image / 2

@@ -189,7 +189,7 @@ def test_loopback():
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--warm=192"], "--warm 192 is not a size: type 192x256x30"),
+        (["--warm=192"], "--warm 192 is no file, and not a size: type 192x256x30"),
         (["--strength=0"], "--strength 0: give a number above 0, up to 1"),
         (["--noise-sd=-1"], "--noise-sd -1: give a number above 0"),
         (["--port=70000"], "--port 70000: give a number from 0 to 65535"),

@@ -1,17 +1,20 @@
 """A conversation: what comes back for images and raw data, and that nothing is lost where it fails."""
 
 import io
+import re
 
 import ismrmrd
 import numpy as np
 import pytest
 
 from snraware_jax import denoising
+from snraware_jax.errors import InputError
 from snraware_jax.formats.images import Images
 from snraware_jax.formats.mrd import read_scans, write_scan, write_scans
 from snraware_jax.recon import chain
 from snraware_jax.serve.protocol import Limits
 from snraware_jax.serve.session import converse
+from snraware_jax.serve.warm import warm, warm_raw
 from snraware_jax.serve.work import Task
 from tests.recon.phantom import make_scan, replace
 from tests.serve.clients import Halving, cine, fuzzed, g_maps_of, images_of, pieces_of, raw_of, read_replies, stream_of
@@ -272,3 +275,17 @@ def test_damaged_streams_end_with_close(raw, capsys):
         session(fuzzed(image_stream, number), limits=Limits(data=1 << 22))
     for number in range(0, 60, 6):
         session(fuzzed(raw_stream, number), limits=Limits(data=1 << 22))
+
+
+def test_warm(raw):
+    """A session before the first client's; what it could not denoise it could not denoise for others."""
+    assert re.fullmatch(r"compiled in -?[0-9.]+ s, 20x24x3 takes [0-9.]+ s", warm(Task(Halving()), (3, 20, 24)))
+    assert f"{raw} takes" in warm_raw(Task(Halving()), raw)
+
+    class Failing(Halving):
+        def __call__(self, image, g_map):
+            return image
+
+    for start in (lambda task: warm(task, None), lambda task: warm_raw(task, raw)):
+        with pytest.raises(InputError, match=r"--warm .*: NOT DENOISED: the network changed nothing"):
+            start(Task(Failing()))
