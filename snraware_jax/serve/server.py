@@ -121,7 +121,8 @@ def serve(listener: socket.socket, task: Task, options: Options, stop: threading
 
 
 def _with_number(say: Say, number: int, line: str) -> None:
-    say(f"connection {number}: {line}")
+    # lines may quote what a client sent
+    say(f"connection {number}: {''.join(letter if letter.isprintable() else ' ' for letter in line)}")
 
 
 def _then(attend: Callable[[], None], connection: socket.socket, open_ones: "_Open", free: threading.Semaphore) -> None:

@@ -15,6 +15,8 @@ from snraware_jax.serve.work import Answer, Task
 
 Ask = Callable[[Callable[[], Answer]], Answer]  # runs work where the network is
 Say = Callable[[str], None]
+OVERHEAD = 1024  # bytes of the objects that hold a message
+TEXTS = 20  # of one client that are worth a line of the log
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Measurement:
       readouts: of raw data.
       series: images by image_series_index.
       nbytes: of all this.
+      texts: how many came.
       given_back: whether its images went back as they came, for want of room.
       passed_on: images that came after that, and went back at once.
     """
@@ -34,6 +37,7 @@ class Measurement:
     readouts: list[Readout] = field(default_factory=list)
     series: dict[int, list[Image]] = field(default_factory=dict)
     nbytes: int = 0
+    texts: int = 0
     given_back: bool = False
     passed_on: int = 0
 
@@ -45,12 +49,14 @@ class Measurement:
         """
         if not isinstance(message, Readout | Image):
             self.xml = message.text if message.kind is Kind.METADATA else self.xml
+            self.texts += 1
             return
-        if self.nbytes + message.nbytes > limits.data:
+        nbytes = message.nbytes + OVERHEAD
+        if self.nbytes + nbytes > limits.data:
             raise InputError(
                 f"the measurement is larger than the {limits.data:,} bytes that are held: send it in parts, or raise --max-mb."
             )
-        self.nbytes += message.nbytes
+        self.nbytes += nbytes
         if isinstance(message, Readout):
             self.readouts.append(message)
         else:
@@ -90,13 +96,13 @@ def _receive(source: BinaryIO, sink: BinaryIO, measurement: Measurement, limits:
             if failure is None:
                 try:
                     measurement.hold(message, limits)
-                    _log(message, say)
+                    _log(message, measurement, say)
                     continue
                 except InputError as error:
                     failure = str(error)
                     _give_back(sink, measurement, failure, say)
             if isinstance(message, Image):
-                _send(sink, work.originals([message], failure))
+                _send(sink, work.originals([message], failure or ""))
                 measurement.passed_on += 1
         return failure
     except ConnectionError:
@@ -109,9 +115,11 @@ def _receive(source: BinaryIO, sink: BinaryIO, measurement: Measurement, limits:
         return "no memory for what came: send it in parts."
 
 
-def _log(message: Message, say: Say) -> None:
+def _log(message: Message, measurement: Measurement, say: Say) -> None:
     """What a client asks for by name: this server does one thing, whatever it is called."""
-    if isinstance(message, protocol.Text) and message.kind in (Kind.CONFIG_FILE, Kind.CONFIG_TEXT, Kind.TEXT) and message.text:
+    if not isinstance(message, protocol.Text) or measurement.texts > TEXTS:
+        return
+    if message.kind is not Kind.METADATA and message.text:
         say(f"{message.kind.name} not needed: {message.text[:100]!r}")
 
 

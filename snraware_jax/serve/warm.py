@@ -59,7 +59,7 @@ def _twice(task: Task, stream: bytes, name: str) -> str:
     seconds = []
     for _ in range(2):
         said, began = [], time.perf_counter()
-        limits = Limits(data=len(stream), text=len(stream))
+        limits = Limits(data=8 * len(stream), text=len(stream))
         converse(io.BytesIO(stream), io.BytesIO(), task, lambda do: do(), limits, said.append)
         seconds.append(time.perf_counter() - began)
         if refused := [line for line in said if line.startswith("NOT DENOISED")]:

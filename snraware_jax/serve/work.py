@@ -23,6 +23,7 @@ from snraware_jax.reconstruction import joined
 from snraware_jax.serve import replies
 from snraware_jax.serve.protocol import Image, Readout
 
+EMPTIEST, SMALL = 32, 1 << 26  # k-space takes at most so many times the bytes that came, and these
 G_MAP_BY = "send one, of the data role GFACTOR"
 NO_MAGNITUDE = {ismrmrd.IMTYPE_PHASE: "phase", ismrmrd.IMTYPE_REAL: "the real part", ismrmrd.IMTYPE_IMAG: "the imaginary part"}
 
@@ -181,11 +182,13 @@ def from_raw(task: Task, name: str, xml: str, readouts: list[Readout]) -> Answer
         raise InputError(f"{name}: readouts without the header of the measurement: send METADATA_XML_TEXT before them.")
     _require_plain(name, xml)
     rows, path = _rows(readouts), Path(name)
-    scans, heads = mrd.scans_of(path, xml, rows, task.noise), mrd.heads_of(rows)
+    document, heads = mrd.document_of(path, xml), mrd.heads_of(rows)
+    _require_room(name, document, rows, sum(map(len, heads)))
+    scans = mrd.scans_of(path, xml, rows, task.noise)
     del rows
     names, accelerations, volume = [scan.name for scan in scans], (scans[0].acceleration,), scans[0].kspace.ndim == 5
     height, width = scans[0].fov_mm
-    field_of_view = width, height, ismrmrd.xsd.CreateFromDocument(xml).encoding[0].encodedSpace.fieldOfView_mm.z
+    field_of_view = width, height, document.encoding[0].encodedSpace.fieldOfView_mm.z
     made = list(chain.reconstruct_all((scans.pop(0) for _ in names), accelerations))
     together = joined(path, names, made)
     if len(together) < len(made):
@@ -200,6 +203,19 @@ def from_raw(task: Task, name: str, xml: str, readouts: list[Readout]) -> Answer
         tuple(dict.fromkeys(line for answer in answers for line in answer.said)),
         failures[0] if failures else None,
     )
+
+
+def _require_room(name: str, document: ismrmrd.xsd.ismrmrdHeader, rows: np.ndarray, frames: int) -> None:
+    """A header may claim any matrix; what would be mostly empty is refused before room is made for it."""
+    came = sum(samples.nbytes for samples in rows["data"])
+    for encoding in document.encoding:
+        matrix = encoding.encodedSpace.matrixSize
+        needed = 8 * frames * int(rows["head"]["active_channels"].max()) * matrix.x * matrix.y * matrix.z
+        if needed > EMPTIEST * came + SMALL:
+            raise InputError(
+                f"{name}: {frames} frames of {matrix.x} x {matrix.y} x {matrix.z} (x, y, z) take {needed:,} bytes, where "
+                f"{came:,} came: check matrixSize in its header."
+            )
 
 
 def _of_series(task: Task, name: str, series: Series, heads: np.ndarray, field_of_view: tuple[float, float, float]) -> Answer:

@@ -36,7 +36,11 @@ def main(full: bool, flags: list[str]) -> int:
 
 
 def _first_images(model: Path, starts: int, flags: list[str]) -> bool:
-    """The first image after connecting to a server that was just started, against the ten after it."""
+    """The first image after connecting to a server that was just started, against the ten after it.
+
+    Where other programs keep the cores busy, seconds of the clock vary from one image to the next; those of CPU say whether more was
+    computed, and count.
+    """
     ratios = []
     for number in range(starts):
         server = acceptance.start(model, *flags)
@@ -44,14 +48,17 @@ def _first_images(model: Path, starts: int, flags: list[str]) -> bool:
             first, *others = acceptance.first_images(server, 11)
         finally:
             acceptance.stop(server)
-        ratios.append(first / acceptance.median(others))
+        steady = [acceptance.median(values) for values in zip(*others, strict=True)]
+        least, most = min(others)[0], max(others)[0]
+        ratios.append([one / usual for one, usual in zip(first, steady, strict=True)])
         print(
-            f"start {number + 1}: first image {first:.2f} s after connecting, then {acceptance.median(others):.2f} s (median; "
-            f"{min(others):.2f} to {max(others):.2f}): ratio {ratios[-1]:.2f}",
+            f"start {number + 1}: first image {first[0]:.2f} s after connecting ({first[1]:.2f} s of CPU), then {steady[0]:.2f} s "
+            f"({steady[1]:.2f}; medians of 10, {least:.2f} to {most:.2f} s)",
             flush=True,
         )
-    print(f"ratio, median of {starts} starts: {acceptance.median(ratios):.2f} (at most {RATIO})")
-    return acceptance.median(ratios) <= RATIO
+    clock, cpu = (acceptance.median(values) for values in zip(*ratios, strict=True))
+    print(f"first over steady, median of {starts} starts: {clock:.2f} by the clock, {cpu:.2f} of CPU (at most {RATIO})")
+    return cpu <= RATIO
 
 
 def _rounds(server: acceptance.Server, cases: acceptance.Cases, raw: Path, each: int, streams: int, rounds: int) -> bool:

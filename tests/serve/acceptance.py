@@ -90,13 +90,23 @@ def cases(model: Path, count: int = 3) -> Cases:
     return Cases(noisy, [denoising.denoise(network, *pair).data[:, 0] for pair in zip(images, scales, strict=True)])
 
 
-def first_images(server: Server, count: int) -> list[float]:
-    """Seconds from connecting to the first image back, of connections of one series each, one after the other.
+def first_images(server: Server, count: int) -> list[tuple[float, float]]:
+    """Seconds from connecting to the first image back, of connections of one series each, and the server's seconds of CPU.
 
     Of another size than the server was started with, and long enough not to measure the scheduler of the system.
     """
     stream = stream_of(images_of(np.tile(scan(1.0, 20), (2, 2, 2)).astype(np.complex64)))
-    return [exchange(server.address, stream).first for _ in range(count)]
+    found = []
+    for _ in range(count):
+        before = cpu_seconds(server)
+        found.append((exchange(server.address, stream).first, cpu_seconds(server) - before))
+    return found
+
+
+def cpu_seconds(server: Server) -> float:
+    """That the process has used."""
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def series_lost(server: Server, cases: Cases, connections: int, each: int, killed: int = 1) -> int:

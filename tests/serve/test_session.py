@@ -260,6 +260,15 @@ def test_raw_data_that_cannot_be_reconstructed(raw):
         assert any(part in replies.texts[-1] for part in message.split("|"))
 
 
+def test_a_header_that_claims_a_huge_matrix(raw):
+    """Refused before room is made for it."""
+    header, *readouts = raw_of(raw)
+    space = header.encoding[0].encodedSpace.matrixSize
+    space.y, header.encoding[0].encodingLimits.kspace_encoding_step_1.center = 60_000, 30_000
+    replies, _ = session(stream_of([header, *readouts]))
+    assert "2 frames of 80 x 60000 x 1 (x, y, z) take 614,400,000 bytes" in replies.texts[-1]
+
+
 def test_a_noise_scan_of_another_measurement(raw):
     header, *readouts = raw_of(raw)
     imaging = [one for one in readouts if not one.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
