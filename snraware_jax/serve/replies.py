@@ -1,7 +1,7 @@
 """What goes back to a client: images with the headers of what they were made from, and attributes that say what they are."""
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import ismrmrd
 import numpy as np
@@ -49,7 +49,7 @@ def _in_series(head: np.void, further: int) -> np.void:
 
 
 def from_readouts(
-    heads: Sequence[np.void],
+    heads: np.ndarray,
     data: np.ndarray,
     field_of_view: tuple[float, float, float],
     series: int,
@@ -59,7 +59,7 @@ def from_readouts(
     """Images that were reconstructed.
 
     Args:
-      heads: of the first readout of every image; a volume is one image.
+      heads: `[N]`, of the first readout of every image; a volume is one image.
       data: `[T, H, W]`, T images or the partitions of one; complex64 or float32.
       field_of_view: x, y, z, millimetres.
       series: their image_series_index.
@@ -77,7 +77,7 @@ def from_readouts(
 def _image_head(
     readout: np.void, field_of_view: tuple[float, float, float], number: int, series: int, is_complex: bool
 ) -> np.void:
-    head = np.zeros((), image_header_dtype)
+    head = np.zeros(1, image_header_dtype)[0]
     head["version"] = 1
     for name in FROM_READOUT:
         head[name] = readout[name]
@@ -86,7 +86,7 @@ def _image_head(
     head["field_of_view"] = field_of_view
     head["image_type"] = ismrmrd.IMTYPE_COMPLEX if is_complex else ismrmrd.IMTYPE_MAGNITUDE
     head["image_index"], head["image_series_index"] = number, series
-    return head[()]
+    return head
 
 
 def described(attributes: str, role: str | None, comment: str, description: str) -> str:

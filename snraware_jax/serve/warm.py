@@ -73,7 +73,7 @@ def _images(size: Size, complex_pixels: bool) -> bytes:
     for frame in range(size[0]):
         noise = rng.normal(size=(2, 1, 1, *size[1:])).astype("<f4")
         pixels = (noise[0] + 1j * noise[1]).astype("<c8")
-        head = np.zeros((), image_header_dtype)[()]
+        head = np.zeros(1, image_header_dtype)[0]
         head["phase"], head["image_series_index"] = frame, 1
         protocol.write_image(stream, Image(head, "", pixels if complex_pixels else np.abs(pixels)))
     protocol.write_close(stream)
