@@ -202,7 +202,7 @@ def document_of(path: Path, xml: str | bytes) -> ismrmrd.xsd.ismrmrdHeader:
             # a patient's weight in words is no reason to complain; the numbers that matter are checked by `read_layout`
             warnings.simplefilter("ignore", ConverterWarning)
             return ismrmrd.xsd.CreateFromDocument(xml)
-    except (ParserError, ConverterError, TypeError) as error:
+    except (ParserError, ConverterError, LookupError, TypeError, ValueError) as error:  # LookupError: of an unknown encoding
         raise InputError(f"{path}: its XML header is not an ISMRMRD header ({error}): convert it again.") from error
 
 

@@ -93,7 +93,7 @@ def described(attributes: str, role: str | None, comment: str, description: str)
     """Attributes (XML) that say what an image is now, behind what they said before; new ones where they were no XML."""
     try:
         root = ET.fromstring(attributes) if attributes.strip() and is_plain(attributes) else ET.Element("ismrmrdMeta")
-    except ET.ParseError:
+    except (ET.ParseError, LookupError, ValueError):
         root = ET.Element("ismrmrdMeta")
     if role is not None:
         _set(root, "DataRole", [role])

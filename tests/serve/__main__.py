@@ -68,7 +68,7 @@ def _rounds(server: acceptance.Server, cases: acceptance.Cases, raw: Path, each:
         began = time.perf_counter()
         lost += acceptance.series_lost(server, cases, connections=4, each=each, killed=2)
         took = time.perf_counter() - began
-        closed, lost_between = acceptance.damaged(server, cases, streams, raw)
+        closed, lost_between = acceptance.damaged(server, cases, streams, raw, seed=number * streams)
         lost += lost_between
         memory.append(acceptance.resident(server))
         print(

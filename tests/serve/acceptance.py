@@ -138,11 +138,11 @@ def series_lost(server: Server, cases: Cases, connections: int, each: int, kille
     return sum(lost)
 
 
-def damaged(server: Server, cases: Cases, count: int, raw: Path | None = None) -> tuple[int, int]:
+def damaged(server: Server, cases: Cases, count: int, raw: Path | None = None, seed: int = 0) -> tuple[int, int]:
     """Sends damaged streams and oversized messages; how many were answered with CLOSE, and how many good series between were lost."""
     streams = [stream_of(pieces_of(cases.noisy[:1]))] + ([stream_of(raw_of(raw))] if raw else [])
     closed = lost = 0
-    for number in range(count):
+    for number in range(seed, seed + count):
         if number % 10 == 9:
             stream = stream_of(images_of(cases.noisy[0])[:1], close=False) + huge_image()
         else:

@@ -220,6 +220,14 @@ def test_raw_data_is_reconstructed_and_denoised(raw):
     assert f"raw data ({len(readouts)} readouts): 3 images sent" in said
 
 
+def test_noise_maps(raw):
+    """Half of the image has half of the noise."""
+    replies, _ = session(stream_of(raw_of(raw)), Task(Halving(), noise_map=True))
+    assert sorted(image.image_series_index for image in replies.images) == [1, 1, 3, 4, 4]
+    assert replies.images[2].meta["DataRole"] == "NoiseSD"
+    assert np.median(replies.series(4)) == pytest.approx(0.5, rel=0.1)
+
+
 def test_slices_go_through_the_network_as_a_volume(tmp_path):
     scan, seen = make_scan(frames=1), []
 
@@ -251,6 +259,7 @@ def test_raw_data_that_cannot_be_reconstructed(raw):
     header, *readouts = raw_of(raw)
     for stream, message in (
         (stream_of(readouts), "readouts without the header of the measurement"),
+        (stream_of([header, *readouts]).replace(b"ascii", b"assii", 1), "not an ISMRMRD header"),
         (stream_of([header, *readouts[-20:]]), "raw data has no noise readouts"),
         (stream_of([header, *readouts[:-1]]), "Convert the whole measurement again|missing"),
     ):
