@@ -51,7 +51,9 @@ def positive(g_map: np.ndarray) -> np.ndarray:
     return np.where(g_map > 0, g_map, 1).astype(np.float32)
 
 
-def scale_of(images: Images, name: str, *, units: str = "known", noise_sd: float | None = None) -> Scale:
+def scale_of(
+    images: Images, name: str, *, units: str = "known", noise_sd: float | None = None, g_map_by: str = "give --gmap FILE"
+) -> Scale:
     """How images become SNR units.
 
     Args:
@@ -60,11 +62,12 @@ def scale_of(images: Images, name: str, *, units: str = "known", noise_sd: float
       units: "known": refused unless the file says so, or its background has a noise SD of 1; "snr": they are, whatever the
         background; "auto": divided by the noise SD of the background.
       noise_sd: where g is 1, by which they are divided, after a ratio that their header records.
+      g_map_by: how a user gives a g-map, for messages.
 
     Raises:
       InputError: if it cannot be known, with the noise SD that was found.
     """
-    g_map, said = g_map_of(images, name)
+    g_map, said = g_map_of(images, name, g_map_by)
     ratio = float(images.units.get("scale_ratio", 1.0))
     said += [f"{name}: values were multiplied by {ratio:g}, as their header says; dividing"] if ratio != 1 else []
     if images.units.get("over_g"):
@@ -91,18 +94,16 @@ def scale_of(images: Images, name: str, *, units: str = "known", noise_sd: float
     )
 
 
-def g_map_of(images: Images, name: str) -> tuple[np.ndarray, list[str]]:
+def g_map_of(images: Images, name: str, by: str = "give --gmap FILE") -> tuple[np.ndarray, list[str]]:
     """The g-map in units of 1, ones where there is none, and what is to be said of it."""
     shape = images.data.shape[1:]
     if images.g_map is None:
-        return np.ones(shape, np.float32), [
-            f"{name}: NO G-MAP: taken as 1 everywhere, which parallel imaging is not; give --gmap FILE"
-        ]
+        return np.ones(shape, np.float32), [f"{name}: NO G-MAP: taken as 1 everywhere, which parallel imaging is not; {by}"]
     ratio = float(images.units.get("g_map_scale_ratio", 1.0))
     g_map, said = images.g_map / np.float32(ratio), []
     inside = g_map[g_map > 0]
     if not inside.size:
-        raise InputError(f"{name}: its g-map is 0 everywhere: give the right one by --gmap FILE.")
+        raise InputError(f"{name}: its g-map is 0 everywhere: {by} that is right.")
     median = float(np.median(inside))
     if median > SCALED:
         said.append(f"{name}: g-map median is {median:.3g}: looks like Gadgetron's x100; dividing.")
@@ -225,7 +226,7 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
         strength = _best_strength(network, images, scale)
         said.append(f"{source.name}: strength {strength:.3g}, the best by Stein's estimate if its noise is {own_noise.MODEL}")
     denoised = denoise(network, images, scale, magnitude=settings.magnitude, strength=strength)
-    noise = _noise_map(network, images, scale, strength) if asked.noise_map else None
+    noise = noise_map(network, images, scale, strength) if asked.noise_map else None
     written = images_of.write(output, denoised, images, integers=asked.integers)
     if noise is not None:
         written += images_of.write(noise_output, replace(images, data=noise * scale.divisors, phase=None), images)
@@ -253,7 +254,7 @@ def _best_strength(network: Bundled, images: Images, scale: Scale) -> float:
     return own_noise.best_strength(network.whole, series, g_map, jax.random.key(0))
 
 
-def _noise_map(network: Bundled, images: Images, scale: Scale, strength: float) -> np.ndarray:
+def noise_map(network: Bundled, images: Images, scale: Scale, strength: float) -> np.ndarray:
     """Noise SD of the output, `[frames, slices, H, W]` float32 in SNR units, of every series."""
     partly = own_noise.with_strength(network.whole, strength)
     found = np.empty(images.data.shape, np.float32)

@@ -3,6 +3,7 @@
 import glob
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +47,7 @@ def reconstruct_file(
         for series in chain.reconstruct_all(_handed_over(scans), accelerations, matrix=matrix, phases=phases):
             made.append(series)
             shown.update(len(made))
-    slices = all(re.fullmatch(r"-slice-\d+", _suffix(source, name)) for name in names)
-    if slices and len({one.image.shape for one in made}) == 1 and made[0].image.shape[0] == 1 == made[0].g_map.ndim - 1:
-        made = [chain.stack(made)]
-        made[0].metadata["name"] = source.name
+    made = joined(source, names, made)
     outputs = [output] if len(made) == 1 else [output.with_stem(output.stem + _suffix(source, name)) for name in names]
     of_this = {**made_from, "source": str(source.resolve()), "outputs": [path.name for path in outputs]}
     # the same file with other content, or the same content under another name: a study that was moved
@@ -62,6 +60,21 @@ def reconstruct_file(
         write_preview(path.with_suffix(".png"), series)
         write_series(path, series)  # last: an output that is there is complete
     return "\n".join(f"{path}: {summary(series)}" for path, series in zip(outputs, made, strict=True))
+
+
+def joined(source: Path, names: Sequence[str], made: list[Series]) -> list[Series]:
+    """The series of a measurement: slices of one frame each as one, whose T counts slices; others as they are.
+
+    Args:
+      source: of the measurement.
+      names: of its scans.
+      made: the series of each.
+    """
+    slices = all(re.fullmatch(r"-slice-\d+", _suffix(source, name)) for name in names)
+    if not slices or len({one.image.shape for one in made}) > 1 or not made[0].image.shape[0] == 1 == made[0].g_map.ndim - 1:
+        return made
+    whole = chain.stack(made)
+    return [replace(whole, metadata=whole.metadata | {"name": source.name})]
 
 
 def _handed_over(scans: list[RawScan]) -> Iterator[RawScan]:

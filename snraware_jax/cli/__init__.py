@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from snraware_jax import __version__
-from snraware_jax.cli import check, convert, demo, denoise, doctor, import_weights, info, reconstruct, records, report
+from snraware_jax.cli import check, convert, demo, denoise, doctor, import_weights, info, reconstruct, records, report, serve
 from snraware_jax.errors import InputError, describe
 
-VERBS = (reconstruct, denoise, check, convert, report, info, import_weights, records, doctor, demo)
+VERBS = (reconstruct, denoise, serve, check, convert, report, info, import_weights, records, doctor, demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

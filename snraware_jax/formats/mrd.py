@@ -17,11 +17,11 @@ from xsdata.exceptions import ConverterError, ConverterWarning, ParserError
 from snraware_jax.errors import InputError
 from snraware_jax.formats.hdf5 import read_dataset, require_finite
 from snraware_jax.formats.mrd_header import Axis, Layout, read_layout
-from snraware_jax.formats.mrd_lines import ANY_CALIBRATION, Readouts, calibration, columns, flagged, imaging
+from snraware_jax.formats.mrd_lines import ANY_CALIBRATION, Readouts, calibration, columns, first_of_frames, flagged, imaging
 from snraware_jax.formats.mrd_write import write_scan, write_scans
 from snraware_jax.formats.scan import RawScan
 
-__all__ = ["read_scan", "read_scans", "write_scan", "write_scans"]
+__all__ = ["document_of", "heads_of", "read_scan", "read_scans", "scans_of", "stored", "write_scan", "write_scans"]
 
 NEITHER_NOISE_NOR_IMAGE = (
     ismrmrd.ACQ_IS_NAVIGATION_DATA,
@@ -98,6 +98,37 @@ def read_scan(path: str | Path, noise: str | Path | None = None) -> RawScan:
         return _scan(measurement, 0)
 
 
+def scans_of(path: Path, xml: str | bytes, acquisitions: np.ndarray, noise: Path | None = None) -> list[RawScan]:
+    """`read_scans` of a header and readouts that are in memory.
+
+    Args:
+      path: a name for messages.
+      xml: the header of the measurement.
+      acquisitions: `[N]` of `ismrmrd.hdf5.acquisition_dtype`.
+      noise: MRD file, whose noise readouts are used instead.
+
+    Raises:
+      InputError: as `read_scans`.
+    """
+    measurement = _measurement(path, xml, acquisitions, noise)
+    with _fitting(path):
+        return [_scan(measurement, number) for number in range(len(measurement.scans))]
+
+
+def heads_of(acquisitions: np.ndarray) -> list[np.ndarray]:
+    """The header of the first readout of every frame, `[T]` for every scan, both in the order of `scans_of`."""
+    head = acquisitions["head"]
+    head = head[~flagged(head, ismrmrd.ACQ_IS_NOISE_MEASUREMENT, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION, *NEITHER_NOISE_NOR_IMAGE)]
+    scans, member = _by_scan(head)
+    return [head[member == number][first_of_frames(head[member == number])] for number in range(len(scans))]
+
+
+def _by_scan(head: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(contrast, set, slice) of the scans, `[S, 3]` ascending, and the scan of each readout."""
+    scans, member = np.unique(np.stack([head["idx"][axis] for axis in SCAN_AXES], axis=1), axis=0, return_inverse=True)
+    return scans, member.ravel()
+
+
 @contextmanager
 def _fitting(path: Path) -> Iterator[None]:
     """Turns what contradictory headers raise into a message that names the file."""
@@ -116,9 +147,14 @@ def _fitting(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path, noise: str | Path | None) -> _Measurement:
-    document, acquisitions = _load(path)
-    noise_path = path if noise is None else Path(noise)
-    noise_acquisitions = acquisitions if noise is None else _load(noise_path)[1]
+    return _measurement(path, *stored(path), None if noise is None else Path(noise))
+
+
+def _measurement(path: Path, xml: str | bytes, acquisitions: np.ndarray, noise: Path | None) -> _Measurement:
+    if not len(acquisitions):
+        raise InputError(f"{path} holds 0 readouts: convert it again.")
+    document, noise_path = document_of(path, xml), path if noise is None else noise
+    noise_acquisitions = acquisitions if noise is None else stored(noise)[1]
     with _fitting(noise_path):
         noise_samples, noise_dwell_us = _noise(noise_path, noise_acquisitions)
     with _fitting(path):
@@ -132,29 +168,41 @@ def _read(path: Path, noise: str | Path | None) -> _Measurement:
             )
         echo_samples = _echo_samples(path, layout, readouts)
         dwell_us = _dwell(path, "imaging", readouts.head)
-    labels = np.stack([readouts.head["idx"][axis] for axis in SCAN_AXES], axis=1)
-    scans, member = np.unique(labels, axis=0, return_inverse=True)
-    return _Measurement(path, layout, readouts, scans, member.ravel(), dwell_us, echo_samples, noise_samples, noise_dwell_us)
+    scans, member = _by_scan(readouts.head)
+    return _Measurement(path, layout, readouts, scans, member, dwell_us, echo_samples, noise_samples, noise_dwell_us)
 
 
-def _load(path: Path) -> tuple[ismrmrd.xsd.ismrmrdHeader, np.ndarray]:
+def stored(path: Path) -> tuple[bytes, np.ndarray]:
+    """The header (XML) and readouts `[N]` of a raw file, as they are stored.
+
+    Raises:
+      InputError: if the file is absent, or not raw MRD.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
     try:
         with h5py.File(path, "r") as file:
             if "dataset/xml" not in file or "dataset/data" not in file:
                 raise InputError(f"{path} is HDF5 but not raw MRD: it holds {sorted(file)}, not dataset/xml and dataset/data.")
-            xml, acquisitions = read_dataset(file, "dataset/xml"), read_dataset(file, "dataset/data")
+            return read_dataset(file, "dataset/xml").ravel()[0], read_dataset(file, "dataset/data")
+    except IndexError as error:
+        raise InputError(f"{path}: its XML header is not an ISMRMRD header ({error}): convert it again.") from error
     except (OSError, KeyError, RuntimeError) as error:
         raise InputError(f"{path} cannot be read as HDF5 ({error}): copy or convert it again.") from error
-    if not len(acquisitions):
-        raise InputError(f"{path} holds 0 readouts: convert it again.")
+
+
+def document_of(path: Path, xml: str | bytes) -> ismrmrd.xsd.ismrmrdHeader:
+    """The header of a measurement.
+
+    Raises:
+      InputError: if it is no such header.
+    """
     try:
         with warnings.catch_warnings():
             # a patient's weight in words is no reason to complain; the numbers that matter are checked by `read_layout`
             warnings.simplefilter("ignore", ConverterWarning)
-            return ismrmrd.xsd.CreateFromDocument(xml.ravel()[0]), acquisitions
-    except (ParserError, ConverterError, TypeError, IndexError) as error:
+            return ismrmrd.xsd.CreateFromDocument(xml)
+    except (ParserError, ConverterError, LookupError, TypeError, ValueError) as error:  # LookupError: of an unknown encoding
         raise InputError(f"{path}: its XML header is not an ISMRMRD header ({error}): convert it again.") from error
 
 

@@ -6,6 +6,7 @@ Source: Inati et al., MRM 2017 (ISMRMRD); attribute names of Gadgetron's mri_cor
 """
 
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,19 +68,22 @@ def read_images(path: Path, series: str | None = None) -> Images:
     """
     with fitting(path, *BROKEN), h5py.File(path, "r") as file:
         names = image_groups(file)
-        maps = [name for name in names if _is_g_map(_attributes(file, name))]
+        maps = [name for name in names if is_g_map(_attributes(file, name))]
         group = _choose(path, file, names, maps, series)
         images = _series(path, file, group)
         if group in maps:
             return images
-        for name in maps:
-            found = _series(path, file, name)
-            if found.data.shape == (1, *images.data.shape[1:]):
-                units = {"g_map_scale_ratio": found.units["scale_ratio"]} if "scale_ratio" in found.units else {}
-                units = images.units | units
-                metadata = images.metadata | {"g_map_from": name}
-                return replace(images, g_map=np.abs(found.data[0]), units=units, metadata=metadata)
-        return images
+        return with_one_of(images, (_series(path, file, name) for name in maps))
+
+
+def with_one_of(images: Images, maps: Iterable[Images]) -> Images:
+    """`images` with the first g-map of their size; as they were where none fits."""
+    for found in maps:
+        if found.data.shape == (1, *images.data.shape[1:]):
+            units = {"g_map_scale_ratio": found.units["scale_ratio"]} if "scale_ratio" in found.units else {}
+            metadata = images.metadata | {"g_map_from": found.metadata["series"]}
+            return replace(images, g_map=np.abs(found.data[0]), units=images.units | units, metadata=metadata)
+    return images
 
 
 def _choose(path: Path, file: h5py.File, names: list[str], maps: list[str], series: str | None) -> str:
@@ -102,20 +106,52 @@ def _attributes(file: h5py.File, name: str) -> dict[str, str]:
     if not isinstance(stored, h5py.Dataset) or not stored.size:
         return {}
     first = np.asarray(stored[()]).ravel()[0]
-    text = first.decode() if isinstance(first, bytes) else str(first)
+    return attributes_of(first.decode() if isinstance(first, bytes) else str(first))
+
+
+def attributes_of(text: str) -> dict[str, str]:
+    """The attributes of an image, the first value of each."""
     if not text.strip("\0 \n"):
         return {}
     entries = ET.fromstring(text.strip("\0 \n")).findall("meta")
     return {entry.findtext("name", ""): entry.findtext("value", "") for entry in entries}
 
 
-def _is_g_map(attributes: dict[str, str]) -> bool:
+def is_g_map(attributes: dict[str, str]) -> bool:
+    """Whether the data role is the g-factor."""
     return any(attributes.get(name, "").lower().endswith("gfactor") for name in ROLE)
 
 
 def _series(path: Path, file: h5py.File, name: str) -> Images:
-    header = read_dataset(file, f"{name}/header").ravel()
-    stored = _numbers(path, name, read_dataset(file, f"{name}/data"))
+    beside = f"{name.rpartition('/')[0]}/xml".lstrip("/")
+    images = series_of(
+        path,
+        name,
+        read_dataset(file, f"{name}/header").ravel(),
+        read_dataset(file, f"{name}/data"),
+        _attributes(file, name),
+    )
+    template = images.template._replace(
+        attributes=read_dataset(file, f"{name}/attributes") if f"{name}/attributes" in file else None,
+        xml=read_dataset(file, beside) if beside in file else None,
+    )
+    return replace(images, template=template)
+
+
+def series_of(path: Path, name: str, header: np.ndarray, stored: np.ndarray, attributes: dict[str, str]) -> Images:
+    """Images of one series, wherever it came from.
+
+    Args:
+      path: its file, or another name for messages.
+      name: of the series there.
+      header: `[N]` image headers.
+      stored: `[N, channels, z, y, x]`, numbers of any type.
+      attributes: of its first image.
+
+    Raises:
+      InputError: several channels, images missing.
+    """
+    stored = _numbers(path, name, stored)
     if not len(header) or stored.ndim != 5 or len(stored) != len(header):
         raise InputError(f"{path}: {name} has {len(header)} headers, and data of shape {stored.shape}: export it again.")
     if stored.shape[1] != 1:
@@ -126,25 +162,23 @@ def _series(path: Path, file: h5py.File, name: str) -> Images:
         raise InputError(f"{path}: {name} holds {rows.shape[1]} slabs of {partitions} partitions: export each by itself.")
     data = stored[rows, 0]  # [frames, slices, z, H, W]
     data = data.reshape(len(rows), rows.shape[1] * partitions, *stored.shape[3:])
-    attributes, affine_spacing = _attributes(file, name), _geometry(header[rows[0]], stored.shape[2:])
-    units = {"scale_ratio": float(attributes[RATIO])} if attributes.get(RATIO) else {}
-    beside = f"{name.rpartition('/')[0]}/xml".lstrip("/")
+    affine, spacing = _geometry(header[rows[0]], stored.shape[2:])
+    units = {"scale_ratio": _ratio(path, name, attributes[RATIO])} if attributes.get(RATIO) else {}
     return Images(
         data=data,
         kind="mrd",
-        affine=affine_spacing[0],
-        spacing=affine_spacing[1],
+        affine=affine,
+        spacing=spacing,
         units=units,
         metadata={"format": "MRD", "name": path.name, "series": name, "frame_axes": frame_axes, "attributes": attributes},
-        template=Template(
-            group=name,
-            header=header,
-            attributes=read_dataset(file, f"{name}/attributes") if f"{name}/attributes" in file else None,
-            xml=read_dataset(file, beside) if beside in file else None,
-            rows=rows,
-            partitions=partitions,
-        ),
+        template=Template(group=name, header=header, attributes=None, xml=None, rows=rows, partitions=partitions),
     )
+
+
+def _ratio(path: Path, name: str, stored: str) -> float:
+    if not 0 < float(stored) < float("inf"):
+        raise InputError(f"{path}: {name} has {RATIO} {stored}, which is no scale: export it again.")
+    return float(stored)
 
 
 def _numbers(path: Path, name: str, stored: np.ndarray) -> np.ndarray:

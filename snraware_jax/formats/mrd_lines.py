@@ -47,10 +47,9 @@ def imaging(where: str, layout: Layout, readouts: Readouts) -> tuple[np.ndarray,
         raise InputError(
             f"{where}: all {len(readouts.head)} readouts are for calibration alone: convert the measurement again."
         )
-    index = np.stack([chosen.head["idx"]["repetition"], chosen.head["idx"]["phase"]], axis=1)
-    names, frame = np.unique(index, axis=0, return_inverse=True)
+    names, _, frame = _by_frame(chosen.head)
     labels = [f"{where}: frame {t} (repetition {names[t, 0]}, phase {names[t, 1]})" for t in range(len(names))]
-    frames = [chosen.take(frame.ravel() == t) for t in range(len(names))]
+    frames = [chosen.take(frame == t) for t in range(len(names))]
     # every frame is found complete before room is made for it: headers may claim any size
     lines = [_lines(label, layout, found) for label, found in zip(labels, frames, strict=True)]
     coils = int(chosen.head["active_channels"][0])
@@ -61,6 +60,18 @@ def imaging(where: str, layout: Layout, readouts: Readouts) -> tuple[np.ndarray,
         kspace[t][:, kz, ky] = _combined(labels[t], layout, found, averages).swapaxes(0, 1)
         acquired[t, kz, ky] = True
     return kspace, acquired, _cycle([found.head["physiology_time_stamp"][:, 0] for found in frames])
+
+
+def _by_frame(head: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(repetition, phase) of the frames, `[T, 2]` ascending, the first readout of each, the frame of every readout."""
+    index = np.stack([head["idx"]["repetition"], head["idx"]["phase"]], axis=1)
+    names, first, frame = np.unique(index, axis=0, return_index=True, return_inverse=True)
+    return names, first, frame.ravel()
+
+
+def first_of_frames(head: np.ndarray) -> np.ndarray:
+    """The first readout of every frame that `imaging` makes of readouts `[N]` of one scan: `[T]` places."""
+    return _by_frame(head)[1]
 
 
 def _lines(where: str, layout: Layout, readouts: Readouts) -> tuple[Readouts, int]:

@@ -18,14 +18,19 @@ def read_images(path: Path, series: str | None = None) -> Images:
     """
     with fitting(path, AttributeError, LookupError, RuntimeError, TypeError, ValueError):  # of damage that HDF5 does not notice
         found = read_series(path)
-    frames = np.ndim(found.g_map) == 2
+    return images_of(found)
+
+
+def images_of(series: Series) -> Images:
+    """A series as images over g."""
+    frames = np.ndim(series.g_map) == 2
     return Images(
-        data=found.image[:, None] if frames else found.image[None],
+        data=series.image[:, None] if frames else series.image[None],
         kind="series",
-        g_map=found.g_map[None] if frames else found.g_map,
+        g_map=series.g_map[None] if frames else series.g_map,
         units={"over_g": True},
-        metadata=found.metadata | {"format": "series in SNR units"},
-        template=found,
+        metadata=series.metadata | {"format": "series in SNR units"},
+        template=series,
     )
 
 

@@ -1,0 +1,1 @@
+"""An MRD server: `snraware serve`."""
