@@ -2,6 +2,7 @@
 
 import glob
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from snraware_jax.formats.mrd import read_scans
 from snraware_jax.formats.scan import RawScan
 from snraware_jax.formats.series import Series
 from snraware_jax.progress import Progress
-from snraware_jax.recon import chain, grappa
+from snraware_jax.recon import chain, edges, grappa
 from snraware_jax.recon.checks import noise_beside_object
 from snraware_jax.recon.grappa import Acceleration
 
@@ -29,6 +30,7 @@ def reconstruct_file(
     *,
     matrix: Sequence[int] | None,
     phases: int | None,
+    noise_from_edges: bool = False,
     made_from: dict,
     progress: bool = True,
 ) -> str:
@@ -40,7 +42,10 @@ def reconstruct_file(
     Raises:
       InputError: if the input cannot be used, or an output exists that was not made from it; nothing is written then.
     """
-    scans = read_scans(source, noise)
+    scans = read_scans(source, noise, without_noise=noise_from_edges)
+    if noise_from_edges:
+        warnings.warn(f"{source.name}: noise from beside the field of view; SNR units are approximate", stacklevel=2)
+        scans = edges.with_noise_from_edges(scans)
     names = [scan.name for scan in scans]
     made = []
     with Progress(len(scans), source.name, unit="slices", enabled=progress and len(scans) > 1) as shown:

@@ -512,3 +512,19 @@ def test_accelerations_are_parsed(text, expected):
 def test_accelerations_that_make_no_sense_are_refused(text):
     with pytest.raises(InputError, match="type 2-8"):
         parse_accelerations(text)
+
+
+def test_noise_beside_the_field_of_view_in_place_of_a_noise_scan(scan, tmp_path, capsys):
+    """An estimate within some per cent on this phantom, loudly; not beside a noise scan that is named."""
+    raw = tmp_path / "silent.h5"
+    write_scan(raw, scan)
+    edit(raw, lambda rows: rows[~is_noise(rows)])
+    command = ["reconstruct", str(raw), "-o", str(tmp_path / "scan.h5"), "--accelerations", "2"]
+    assert "--noise-from-edges (an estimate; SNR units are then approximate)" in refused(capsys, *command[1:])
+    assert "is for scans without a noise scan" in refused(capsys, *command[1:], "--noise-from-edges", "--noise", str(raw))
+    assert cli.main([*command, "--noise-from-edges"]) == 0
+    assert "noise from beside the field of view; SNR units are approximate" in capsys.readouterr().err
+    write_scan(raw, scan)
+    assert cli.main([*command[:2], "-o", str(tmp_path / "exact.h5"), *command[4:]]) == 0
+    found, exact = (read_series(tmp_path / name).image for name in ("scan.h5", "exact.h5"))
+    assert np.linalg.norm(found) / np.linalg.norm(exact) == pytest.approx(1, abs=0.1)

@@ -22,6 +22,11 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("raw", nargs="+", type=Path, metavar="RAW", help="MRD file with its noise scan, or a folder of them")
     verb.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="OUT.h5, or a folder (several files)")
     verb.add_argument("--noise", type=Path, metavar="FILE", help="MRD file with the noise scan, where RAW has none")
+    verb.add_argument(
+        "--noise-from-edges",
+        action="store_true",
+        help="take what lies beside the field of view for noise, where RAW has no noise scan: SNR units are then approximate",
+    )
     verb.add_argument("--accelerations", metavar="R", help="of the g-maps: 2-8, or 2,3,4, of volumes also 2x2 (default 2-8)")
     verb.add_argument("--matrix", metavar="HxW", help="zero-fill to this matrix (default: the scan's own; DxHxW of volumes)")
     verb.add_argument("--phases", type=int, metavar="N", help="gate the frames to N phases of the heart's cycle")
@@ -35,11 +40,15 @@ def run(options: argparse.Namespace) -> int:
     matrix = parse_matrix(options.matrix) if options.matrix else None
     if options.phases is not None and options.phases < 1:
         raise InputError(f"--phases {options.phases}: give 1 or more, for example 30.")
+    if options.noise and options.noise_from_edges:
+        raise InputError("--noise-from-edges is for scans without a noise scan: leave it out beside --noise FILE.")
 
     from snraware_jax import files
 
     noise = options.noise and files.digest(options.noise)
     recipe = {"accelerations": str(accelerations), "matrix": str(matrix), "phases": options.phases, "noise": noise}
+    if options.noise_from_edges:  # of which older outputs know nothing
+        recipe["noise_from_edges"] = True
 
     def work(job: "files.Job") -> str | None:
         from snraware_jax.reconstruction import is_done, reconstruct_file
@@ -54,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
             accelerations,
             matrix=matrix,
             phases=options.phases,
+            noise_from_edges=options.noise_from_edges,
             made_from=made_from,
             progress=len(todo) == 1,
         )

@@ -19,7 +19,9 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         "back as it came, in a series of its own that says why. Ctrl-C or SIGTERM ends it.",
         epilog="example: snraware serve -m model.snr --port 9002 --warm 192x256x30",
     )
-    verb.add_argument("-m", "--model", required=True, type=Path, metavar="MODEL.snr", help="the bundle of launch/export.py")
+    verb.add_argument(
+        "-m", "--model", default="complex", help="a bundle, NAME.snr, or complex or magnitude, which ship [complex]"
+    )
     verb.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: this computer alone)")
     verb.add_argument("--port", type=int, default=PORT, metavar="N", help=f"default {PORT}; 0: any that is free")
     verb.add_argument(
@@ -51,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
     import sys
     import threading
 
+    from snraware_jax import shipped
     from snraware_jax.inference import denoiser
     from snraware_jax.progress import say
     from snraware_jax.serve import server
@@ -58,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     from snraware_jax.serve.warm import warm, warm_raw
     from snraware_jax.serve.work import Task
 
-    network = denoiser.load(options.model)
+    network = denoiser.load(shipped.find(options.model))
     if options.noise_map and network.bundle.settings.magnitude:
         raise InputError("--noise-map needs a model of complex images: magnitudes' noise is not Gaussian.")
     task = Task(network, options.units, options.noise_sd, options.strength, options.noise, options.noise_map)
@@ -80,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
         how = server.Options(
             options.connections, options.waiting, options.idle, options.idle, limits=Limits(data=options.max_mb * MEGABYTE)
         )
-        say(f"serve: ready on {host}:{port}, model {options.model.name} {network.bundle.sha256[:12]}", sys.stdout)
+        say(f"serve: ready on {host}:{port}, model {Path(options.model).name} {network.bundle.sha256[:12]}", sys.stdout)
         server.serve(listener, task, how, stop, log)
     return 0
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from snraware_jax.formats.scan import RawScan
-from snraware_jax.recon import chain
+from snraware_jax.recon import chain, edges
 from snraware_jax.recon.chain import Plan
 from snraware_jax.recon.checks import noise_beside_object
 
 TOLERANCE = 0.05  # of an SD that should be 1
 REPLICAS = 1000
 COLUMNS = 5  # readout positions at which replicas are compared with g
-BESIDE = (0.02, 0.04)  # of the oversampled readout: distance beyond the field of view where filters are still flat
 
 
 @dataclass(frozen=True)
@@ -74,17 +73,14 @@ def _other_half(scan: RawScan) -> Check:
 
 def _beside_field_of_view(scan: RawScan, plan: Plan) -> list[Check]:
     """SD of whitened samples, transformed along the readout alone, just outside the field of view: nothing is there but noise."""
-    oversampled, readout = scan.kspace.shape[-1], scan.readout
-    near, far = (readout // 2 + round(share * oversampled) for share in BESIDE)
-    if far >= oversampled // 2:
+    columns = edges.columns_beside(scan)
+    if columns is None:
         return []
     lines = np.moveaxis(scan.kspace, 1, -2)[scan.acquired]  # [lines of all frames, C, kx]
     whitened = _whiten(plan, lines)
-    hybrid = _centred_ifft(whitened, -1) / np.sqrt(plan.echo_share)
-    centre = oversampled // 2
-    values = np.concatenate([hybrid[..., centre - far : centre - near], hybrid[..., centre + near : centre + far]], -1)
+    values = edges.beside(whitened, columns, plan.echo_share)
     real, imaginary = float(np.std(np.real(values))), float(np.std(np.imag(values)))
-    found = f"SD {real:.3f} real, {imaginary:.3f} imaginary of {values.size} whitened samples, {near} to {far} columns from the centre"
+    found = f"SD {real:.3f} real, {imaginary:.3f} imaginary of {values.size} whitened samples, {columns[0]} to {columns[1]} columns from the centre"
     return [Check("beside the field of view", found, max(abs(real - 1), abs(imaginary - 1)) < 2 * TOLERANCE + _excess(scan))]
 
 

@@ -52,7 +52,7 @@ class _Measurement(NamedTuple):
     noise_dwell_us: float
 
 
-def read_scans(path: str | Path, noise: str | Path | None = None) -> list[RawScan]:
+def read_scans(path: str | Path, noise: str | Path | None = None, *, without_noise: bool = False) -> list[RawScan]:
     """Read every raw scan of a file, ordered by contrast, set and slice; the file is opened read-only, and once.
 
     Frames are the distinct (repetition, cardiac phase), in this order. The imaging data are the lines of the regular grid of
@@ -70,6 +70,7 @@ def read_scans(path: str | Path, noise: str | Path | None = None) -> list[RawSca
     Args:
       path: MRD file.
       noise: another MRD file, whose noise readouts are used instead of those of `path`.
+      without_noise: leave `noise` empty, `[C, 0]`, whatever the file holds.
 
     Returns:
       Scans of one geometry and one noise scan, named as the file, with "slice 3" (set, contrast) where it holds several.
@@ -78,7 +79,7 @@ def read_scans(path: str | Path, noise: str | Path | None = None) -> list[RawSca
       InputError: if a file cannot be read, is of an unsupported kind, or lacks noise, calibration or imaging lines; the
         message names the file, what was found, and what to do.
     """
-    measurement = _read(Path(path), noise)
+    measurement = _read(Path(path), noise, without_noise)
     with _fitting(measurement.path):
         return [_scan(measurement, number) for number in range(len(measurement.scans))]
 
@@ -146,21 +147,27 @@ def _fitting(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _read(path: Path, noise: str | Path | None) -> _Measurement:
-    return _measurement(path, *stored(path), None if noise is None else Path(noise))
+def _read(path: Path, noise: str | Path | None, without_noise: bool = False) -> _Measurement:
+    return _measurement(path, *stored(path), None if noise is None else Path(noise), without_noise)
 
 
-def _measurement(path: Path, xml: str | bytes, acquisitions: np.ndarray, noise: Path | None) -> _Measurement:
+def _measurement(
+    path: Path, xml: str | bytes, acquisitions: np.ndarray, noise: Path | None, without_noise: bool = False
+) -> _Measurement:
     if not len(acquisitions):
         raise InputError(f"{path} holds 0 readouts: convert it again.")
     document, noise_path = document_of(path, xml), path if noise is None else noise
     noise_acquisitions = acquisitions if noise is None else stored(noise)[1]
-    with _fitting(noise_path):
-        noise_samples, noise_dwell_us = _noise(noise_path, noise_acquisitions)
+    noise_samples, noise_dwell_us = None, 1.0
+    if not without_noise:
+        with _fitting(noise_path):
+            noise_samples, noise_dwell_us = _noise(noise_path, noise_acquisitions)
     with _fitting(path):
         layout = read_layout(path, document)
         readouts = _place(path, layout, acquisitions)
         coils = _one(path, "imaging", "coil counts", readouts.head["active_channels"])
+        if noise_samples is None:
+            noise_samples = np.empty((coils, 0), np.complex64)
         if coils != len(noise_samples):
             raise InputError(
                 f"{noise_path}: the noise scan has {len(noise_samples)} coils, the images {coils}: "
@@ -212,7 +219,8 @@ def _noise(path: Path, acquisitions: np.ndarray) -> tuple[np.ndarray, float]:
     if not chosen.any():
         raise InputError(
             f"{path} has no noise readouts (ACQ_IS_NOISE_MEASUREMENT) among its {len(chosen)} readouts: convert the noise scan "
-            "(a dependency of the measurement) into the same file, or name the file that holds it: --noise FILE."
+            "(a dependency of the measurement) into the same file, or name the file that holds it: --noise FILE; or give "
+            "--noise-from-edges (an estimate; SNR units are then approximate)."
         )
     head, data = acquisitions["head"][chosen], acquisitions["data"][chosen]
     coils = _one(path, "noise", "coil counts", head["active_channels"])
