@@ -80,7 +80,8 @@ def _beside_field_of_view(scan: RawScan, plan: Plan) -> list[Check]:
     whitened = _whiten(plan, lines)
     values = edges.beside(whitened, columns, plan.echo_share)
     real, imaginary = float(np.std(np.real(values))), float(np.std(np.imag(values)))
-    found = f"SD {real:.3f} real, {imaginary:.3f} imaginary of {values.size} whitened samples, {columns[0]} to {columns[1]} columns from the centre"
+    where = f"{values.size} whitened samples, {columns[0]} to {columns[1]} columns from the centre"
+    found = f"SD {real:.3f} real, {imaginary:.3f} imaginary of {where}"
     return [Check("beside the field of view", found, max(abs(real - 1), abs(imaginary - 1)) < 2 * TOLERANCE + _excess(scan))]
 
 
