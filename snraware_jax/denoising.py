@@ -213,7 +213,7 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
     if not settings.magnitude and not np.iscomplexobj(images.data):
         raise InputError(
             f"{source.name} is magnitude only; the model was trained on complex data. "
-            "Add --phase FILE, or use a magnitude model, -m magnitude."
+            "Add --phase FILE, or use a magnitude model."
         )
     if settings.magnitude and (asked.noise_map or asked.strength is None):
         raise InputError(

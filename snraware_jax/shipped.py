@@ -1,11 +1,11 @@
-"""Models that come with the package, by name; docs/models.md says how they were trained and what they reach."""
+"""Models that come with the package, by name; `snraware info NAME` says how they were trained and what they reached."""
 
 from pathlib import Path
 
 from snraware_jax.errors import InputError
 
 FOLDER = Path(__file__).with_name("bundles")
-NAMES = ("complex", "magnitude")
+NAMES = ("complex",)
 
 
 def find(model: str | Path) -> Path:

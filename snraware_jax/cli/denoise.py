@@ -21,9 +21,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         epilog="examples: snraware denoise scan.h5 -m model.snr -o out.h5     snraware denoise study/ -m model.snr -o study_dn/",
     )
     verb.add_argument("images", nargs="+", type=Path, metavar="IN", help="file, folder of a DICOM series, or folder of such")
-    verb.add_argument(
-        "-m", "--model", metavar="MODEL", help="a bundle, NAME.snr, or complex or magnitude, which ship [complex]"
-    )
+    verb.add_argument("-m", "--model", metavar="MODEL", help="a bundle, NAME.snr, or complex, which ships [complex]")
     verb.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="file, or a folder (several inputs)")
     verb.add_argument("--phase", type=Path, metavar="FILE", help="phase of a magnitude image (one input)")
     verb.add_argument("--gmap", type=Path, metavar="FILE", help="g-factor map (one input)")

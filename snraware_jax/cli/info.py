@@ -11,7 +11,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         description="Print what a bundle holds: its network, its tiles, the run that it is of, its test results. --json prints all.",
         epilog="example: snraware info model.snr",
     )
-    verb.add_argument("model", metavar="MODEL", help="a bundle, NAME.snr, or complex or magnitude, which ship")
+    verb.add_argument("model", metavar="MODEL", help="a bundle, NAME.snr, or complex, which ships")
     verb.add_argument("--json", action="store_true", help="the whole card as JSON")
     verb.set_defaults(run=run)
 
