@@ -47,7 +47,7 @@ def compile_tiles(
     network = lambda params, x: nnx.merge(graphdef, params)(x)
     sizes = " x ".join(map(str, tile))
     try:
-        jax.eval_shape(network, params, jax.ShapeDtypeStruct((1, *tile, 3), np.float32))
+        _trace(graphdef, params, tile)
     except ValueError as error:
         raise InputError(f"{sizes} (T x H x W) at once, which the network does not take: {error}") from error
     devices = devices[:batch]
@@ -195,4 +195,30 @@ def load(path: str | Path, batch: int = 8, told: Told | None = None) -> Bundled:
     graphdef, state = nnx.split(found.network)
     parts = graphdef, nnx.to_pure_dict(state)
     options: dict[str, Any] = {**found.tiling._asdict(), "batch": batch}
-    return Bundled(found, make_denoiser(*parts, **options, told=told), whole(*parts, **options))
+    many, of_jax = make_denoiser(*parts, **options, told=told), whole(*parts, **options)
+    (_, height, width), (_, *shared) = found.tiling
+    if not _takes(*parts, (1, height, width)):
+        return Bundled(found, many, of_jax)
+    # a single frame continued to the length of a tile is that frame many times over, which costs as often as much and tells nothing
+    options |= {"tile": (1, height, width), "overlap": (0, *shared)}
+    single = make_denoiser(*parts, **options, told=told)
+    by_frames = jax.tree_util.Partial(_by_frames, whole(*parts, **options), of_jax)
+    return Bundled(found, lambda image, g_map: _by_frames(single, many, image, g_map), by_frames)
+
+
+def _by_frames(single: Callable, many: Callable, image: Any, g_map: Any) -> Any:
+    return (single if image.shape[0] == 1 else many)(image, g_map)
+
+
+def _takes(graphdef: nnx.GraphDef, params: Any, tile: tuple[int, int, int]) -> bool:
+    """Whether a network takes tiles of a size."""
+    try:
+        _trace(graphdef, params, tile)
+    except ValueError:
+        return False
+    return True
+
+
+def _trace(graphdef: nnx.GraphDef, params: Any, tile: tuple[int, int, int]) -> None:
+    """Raises ValueError for tiles of a size that a network does not take."""
+    jax.eval_shape(lambda params, x: nnx.merge(graphdef, params)(x), params, jax.ShapeDtypeStruct((1, *tile, 3), np.float32))

@@ -14,14 +14,13 @@ from snraware_jax.models.platforms import one_program
 LARGEST_ERROR = 1e-4  # of the largest value, between ONNX Runtime and JAX
 
 
-def export(path: str | Path, network: nnx.Module, tile: tuple[int, int, int], channels: int) -> float:
-    """Writes `[1, T, H, W, channels]` float32 -> `[1, T, H, W, outputs]`, and runs it once in ONNX Runtime.
+def export(path: str | Path, network: nnx.Module, tile: tuple[int, int, int]) -> float:
+    """Writes `[1, T, H, W, 3]` float32 (real, imaginary, g) -> `[1, T, H, W, 2]`, and runs it once in ONNX Runtime.
 
     Args:
       path: of the file.
       network: with its parameters.
       tile: T, H, W.
-      channels: of its input.
 
     Returns:
       the largest difference from JAX over the largest value.
@@ -41,7 +40,7 @@ def export(path: str | Path, network: nnx.Module, tile: tuple[int, int, int], ch
         with one_program():
             return nnx.merge(graphdef, state)(x)  # pyright: ignore[reportCallIssue]
 
-    shape = (1, *tile, channels)
+    shape = (1, *tile, 3)
     sizes = " x ".join(map(str, tile))
     try:
         model = jax2onnx.to_onnx(apply, [jax.ShapeDtypeStruct(shape, jnp.float32)])
@@ -52,7 +51,7 @@ def export(path: str | Path, network: nnx.Module, tile: tuple[int, int, int], ch
         said = str(error).splitlines()[0][:200]
         raise InputError(f"this network, on tiles of {sizes}, cannot be written as ONNX by jax2onnx: {said}") from error
     x = 10 * np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    x[..., -1] = np.abs(x[..., -1]) + 0.1  # a g-map, or the magnitude
+    x[..., 2] = np.abs(x[..., 2]) + 0.1
     (found,) = session.run(None, {session.get_inputs()[0].name: x})
     expected = np.asarray(jax.jit(lambda x: nnx.merge(graphdef, state)(x))(x))
     difference = float(np.abs(found - expected).max() / np.abs(expected).max())

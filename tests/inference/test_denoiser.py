@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from snraware_jax.errors import InputError
-from snraware_jax.inference import denoiser
+from snraware_jax.inference import bundle, denoiser
 from snraware_jax.models import ModelSettings, build
 from tests.conftest import REPOSITORY
 
@@ -83,3 +83,16 @@ print(len(jax.devices()), float(np.abs(one - three).max() / np.abs(one).max()))
     devices, difference = done.stdout.split()
     assert devices == "3"
     assert float(difference) < 1e-5
+
+
+def test_a_single_frame_goes_through_a_tile_of_one_frame(tmp_path):
+    """And gives what the tile of many gives, which sees that frame over and over."""
+    path = tmp_path / "model.snr"
+    bundle.save(path, SETTINGS, build(SETTINGS), {}, bundle.Tiling((4, 8, 8), (2, 2, 2)))
+    found = denoiser.load(path)
+    image, g_map = series((1, 17, 13))
+    graphdef, state = nnx.split(found.bundle.network)
+    long = denoiser.make_denoiser(graphdef, nnx.to_pure_dict(state), tile=(4, 8, 8), overlap=(2, 2, 2))
+    expected = long(image, g_map)
+    np.testing.assert_allclose(found(image, g_map), expected, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(jax.jit(found.whole)(image, g_map), expected, atol=1e-5 * np.abs(expected).max())

@@ -26,14 +26,14 @@ def stack() -> nnx.Module:
 )
 @pytest.mark.filterwarnings("ignore")
 def test_parity(tmp_path):
-    assert onnx.export(tmp_path / "model.onnx", stack(), TILE, 3) < 1e-5
+    assert onnx.export(tmp_path / "model.onnx", stack(), TILE) < 1e-5
     assert (tmp_path / "model.onnx").is_file()
 
 
 def test_without_the_packages(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     with pytest.raises(InputError, match="pip install 'snraware-jax\\[onnx\\]'"):
-        onnx.export(tmp_path / "model.onnx", stack(), TILE, 3)
+        onnx.export(tmp_path / "model.onnx", stack(), TILE)
     assert not list(tmp_path.iterdir())
 
 
