@@ -31,9 +31,12 @@ def warm(task: Task, size: Size | None) -> str:
     """
     tile = task.network.bundle.tiling.tile
     frames, height, width = size or (max(tile[0], 1), tile[1] + 1, tile[2] + 1)
-    stream = _images((frames, height, width), complex_pixels=not task.magnitude)
+    images = lambda frames: _images((frames, height, width), complex_pixels=not task.magnitude)
     whole = "; tiles are whole along an axis, so that other sizes compile anew" if 0 in tile else ""
-    return _twice(task._replace(units="snr", noise_sd=None), stream, f"{height}x{width}x{frames}") + whole
+    task = task._replace(units="snr", noise_sd=None)
+    if frames > 1:  # single frames have tiles of one frame, a program of their own
+        _twice(task, images(1), f"{height}x{width}")
+    return _twice(task, images(frames), f"{height}x{width}x{frames}") + whole
 
 
 def warm_raw(task: Task, path: Path) -> str:
