@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from snraware_jax import __version__, files, own_noise
+from snraware_jax import __version__, files, own_noise, own_regions
 from snraware_jax.errors import InputError
 from snraware_jax.formats import images as images_of
 from snraware_jax.formats.atomic import write_json
@@ -162,6 +162,9 @@ def each_series(image: np.ndarray, g_map: np.ndarray) -> Iterator[tuple[tuple[An
         yield (slice(None), number), np.ascontiguousarray(image[:, number]), g_map[number]
 
 
+BESIDE = ("phase", "gmap", "mask")  # files that are read beside an input
+
+
 class Asked(NamedTuple):
     """What is asked for one input.
 
@@ -172,6 +175,7 @@ class Asked(NamedTuple):
       units, noise_sd: of `scale_of`.
       strength: of `denoise`; None: the best by Stein's estimate.
       noise_map, report: whether they are made too.
+      mask: labels of regions whose SNR is measured.
       integers: NIfTI in the integer type of the input.
     """
 
@@ -185,6 +189,12 @@ class Asked(NamedTuple):
     integers: bool = False
     noise_map: bool = False
     report: bool = False
+    mask: Path | None = None
+
+    @property
+    def beside(self) -> tuple[Path | None, ...]:
+        """Files that are read beside the input."""
+        return self.phase, self.gmap, self.mask
 
 
 def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, overwrite: bool = False) -> str | None:
@@ -197,9 +207,9 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
     """
     settings, started = network.bundle.settings, time.perf_counter()
     made_from = {
-        "source": {str(path.name): files.digest_of(path) for path in (source, asked.phase, asked.gmap) if path is not None},
+        "source": {str(path.name): files.digest_of(path) for path in (source, *asked.beside) if path is not None},
         "bundle": network.bundle.sha256,
-        "options": {name: value for name, value in asked._asdict().items() if name not in ("phase", "gmap")},
+        "options": {name: value for name, value in asked._asdict().items() if name not in BESIDE},
         "version": __version__,
     }
     sidecar = output.with_name(f"{output.name}.json")
@@ -215,10 +225,11 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
             f"{source.name} is magnitude only; the model was trained on complex data. "
             "Add --phase FILE, or use a magnitude model."
         )
-    if settings.magnitude and (asked.noise_map or asked.strength is None):
+    if settings.magnitude and (asked.noise_map or asked.mask or asked.strength is None):
         raise InputError(
-            "noise maps and --strength sure need complex images and a model of them: noise of magnitudes is not Gaussian."
+            "noise maps, --mask and --strength sure need complex images and a model of them: noise of magnitudes is not Gaussian."
         )
+    labels = None if asked.mask is None else own_regions.read(asked.mask, images)
     scale = scale_of(images, source.name, units=asked.units, noise_sd=asked.noise_sd)
     said = list(scale.said)
     strength = asked.strength
@@ -226,9 +237,14 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
         strength = _best_strength(network, images, scale)
         said.append(f"{source.name}: strength {strength:.3g}, the best by Stein's estimate if its noise is {own_noise.MODEL}")
     denoised = denoise(network, images, scale, magnitude=settings.magnitude, strength=strength)
-    noise = noise_map(network, images, scale, strength) if asked.noise_map else None
+    noise = noise_map(network, images, scale, strength) if asked.noise_map or asked.mask else None
+    regions = []
+    if labels is not None and noise is not None:
+        before, after = (in_snr_units(one, scale) for one in (images, denoised))
+        regions = own_regions.measure(before, after, positive(scale.g_map), noise, labels)
+        said += [f"{source.name}: {own_regions.sentence(one)}" for one in regions]
     written = images_of.write(output, denoised, images, integers=asked.integers)
-    if noise is not None:
+    if noise is not None and asked.noise_map:
         written += images_of.write(noise_output, replace(images, data=noise * scale.divisors, phase=None), images)
         said.append(f"{noise_output}: noise SD of the output to first order, if that of the input is {own_noise.MODEL}")
     if asked.report:
@@ -241,6 +257,7 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
         "outputs": [path.name for path in written],
         "divisor": scale.divisor,
         "strength": strength,
+        "regions": [one._asdict() for one in regions],
         "said": said,
     }
     write_json(sidecar, about)

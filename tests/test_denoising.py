@@ -191,6 +191,7 @@ def test_the_result_of_another_file_is_not_overwritten(model, tmp_path, capsys):
         (["--noise-sd=0"], "--noise-sd 0: give a number above 0"),
         (["--strength=1.5"], "--strength 1.5: give a number above 0, up to 1, or sure"),
         (["--gmap-resize"], "--gmap-resize belongs to --gmap FILE"),
+        (["--mask=m.npy"], "m.npy: no such file"),
         (["--gmap=g.npy"], "g.npy: no such file"),
         (["--series=2"], "holds one series"),
     ],
@@ -222,6 +223,8 @@ def test_noise_map_report_and_strength_by_sure(model, tmp_path, capsys):
     source, output = tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"
     nifti(source, images(37.4).data)
     command = ["denoise", str(source), "-m", str(model), "-o", str(output), "--units=auto", "--noise-map", "--report"]
+    np.save(tmp_path / "mask.npy", np.arange(64 * 90).reshape(64, 90) < 900)
+    command += ["--mask", str(tmp_path / "mask.npy")]
     (tmp_path / "b_noise.nii.gz").write_bytes(b"mine")
     assert cli.main(command) == 2
     assert "b_noise.nii.gz exists and was not made from this input" in capsys.readouterr().err
@@ -230,6 +233,8 @@ def test_noise_map_report_and_strength_by_sure(model, tmp_path, capsys):
     assert cli.main(command) == 0
     said = capsys.readouterr().out
     assert "noise SD of the output to first order, if that of the input is white over g" in said
+    assert "a.nii.gz: region 1, 5,400 points: SNR" in said
+    assert json.loads((tmp_path / "b.nii.gz.json").read_text())["regions"][0]["points"] == 5400
     noise = read(tmp_path / "b_noise.nii.gz")
     assert noise.data.shape == images().data.shape
     assert np.isrealobj(noise.data)

@@ -42,6 +42,9 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument(
         "--noise-map", action="store_true", help="also the noise SD of the output, OUT_noise (17 passes of the model)"
     )
+    verb.add_argument(
+        "--mask", type=Path, metavar="FILE", help="labels of regions, a number each: their SNR before and after (one input)"
+    )
     verb.add_argument("--report", action="store_true", help="also a page of images and noise, OUT_report/report.html")
     verb.add_argument("--integers", action="store_true", help="NIfTI in the integer type of IN instead of float32")
     verb.add_argument("--overwrite", action="store_true", help="make again what is there already")
@@ -69,8 +72,10 @@ def run(options: argparse.Namespace) -> int:
             return False
 
     todo = files.image_jobs(options.images, options.output, is_series, CONTAINERS)
-    if len(todo) > 1 and (options.phase or options.gmap or options.series):
-        raise InputError(f"--phase, --gmap and --series belong to one input, and there are {len(todo)}: give them one by one.")
+    if len(todo) > 1 and (options.phase or options.gmap or options.mask or options.series):
+        raise InputError(
+            f"--phase, --gmap, --mask and --series belong to one input, and there are {len(todo)}: give them one by one."
+        )
     if options.model is None:
         print("denoise: no --model, so with the small one for complex images that comes with the package", flush=True)
     network = denoiser.load(shipped.find(options.model or "complex"), told=_tiles_told() if len(todo) == 1 else None)

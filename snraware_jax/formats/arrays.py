@@ -72,7 +72,7 @@ def as_numbers(path: Path, what: str, array: np.ndarray) -> np.ndarray:
     Raises:
       InputError: values that are no numbers.
     """
-    if array.dtype.kind not in "iufc":
+    if array.dtype.kind not in "biufc":
         raise InputError(f"{path}: {what} is of type {array.dtype}; numbers are needed, real or complex: convert it.")
     with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes Inf, which is refused by name
         return array.astype(np.complex64 if array.dtype.kind == "c" else np.float32)
