@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if options.gmap_resize and not options.gmap:
         raise InputError("--gmap-resize belongs to --gmap FILE.")
 
-    from snraware_jax import files, shipped
+    from snraware_jax import compiled, files, shipped
     from snraware_jax.denoising import Asked, denoise_file
     from snraware_jax.formats.images import CONTAINERS, kind_of
     from snraware_jax.inference import denoiser
@@ -78,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.model is None:
         print("denoise: no --model, so with the small one for complex images that comes with the package", flush=True)
+    compiled.keep()
     network = denoiser.load(shipped.find(options.model or "complex"), told=_tiles_told() if len(todo) == 1 else None)
     fields = {name: getattr(options, name) for name in Asked._fields}
     return files.run(

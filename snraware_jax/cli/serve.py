@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     import sys
     import threading
 
-    from snraware_jax import shipped
+    from snraware_jax import compiled, shipped
     from snraware_jax.inference import denoiser
     from snraware_jax.progress import say
     from snraware_jax.serve import server
@@ -59,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     from snraware_jax.serve.warm import warm, warm_raw
     from snraware_jax.serve.work import Task
 
+    compiled.keep()
     network = denoiser.load(shipped.find(options.model))
     if options.noise_map and network.bundle.settings.magnitude:
         raise InputError("--noise-map needs a model of complex images: magnitudes' noise is not Gaussian.")
