@@ -29,11 +29,14 @@ def main() -> None:
     from snraware_jax.inference import bundle
     from snraware_jax.training import best, configuration
 
-    if (WORKDIR.value is None) == (BUNDLE.value is None) or OUTPUT.value is None:
-        raise InputError("which run, and where to? --workdir=DIR --output=NAME.snr; or --bundle=NAME.snr --output=NAME.onnx")
+    which = InputError("which run, and where to? --workdir=DIR --output=NAME.snr; or --bundle=NAME.snr --output=NAME.onnx")
+    if OUTPUT.value is None or (WORKDIR.value is not None and BUNDLE.value is not None):
+        raise which
     if BUNDLE.value is not None:
         _as_onnx(BUNDLE.value, Path(OUTPUT.value))
         return
+    if WORKDIR.value is None:
+        raise which
     workdir, output = Path(WORKDIR.value), Path(OUTPUT.value)
     config = configuration.restore(workdir, base.get_config())
     config.vgg_weights = ""

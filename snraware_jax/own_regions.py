@@ -70,7 +70,7 @@ def measure(before: np.ndarray, after: np.ndarray, g_map: np.ndarray, noise: np.
         signals = [float(np.mean(np.abs(image[inside]))) for image in (before, after)]
         noises = [float(np.sqrt(np.mean(of[inside] ** 2))) for of in (np.broadcast_to(g_map, before.shape), noise)]
         snr, snr_after = (signal / sd for signal, sd in zip(signals, noises, strict=True))
-        found.append(Region(int(label), int(inside.sum()), *signals, snr, snr_after))
+        found.append(Region(int(label), int(inside.sum()), signals[0], signals[1], snr, snr_after))
     return found
 
 

@@ -162,7 +162,7 @@ def with_g_map(images: Images, g_map: Images, path: Path, *, resize: bool = Fals
     if values.shape != (1, *wanted):
         from skimage.transform import resize as interpolate
 
-        values = interpolate(values[0], wanted, order=1, mode="edge", anti_aliasing=False)[None].astype(np.float32)
+        values = np.asarray(interpolate(values[0], wanted, order=1, mode="edge", anti_aliasing=False), np.float32)[None]
     units = {name: value for name, value in images.units.items() if name != "g_map_scale_ratio"}
     if "scale_ratio" in g_map.units:
         units["g_map_scale_ratio"] = g_map.units["scale_ratio"]

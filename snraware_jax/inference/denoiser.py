@@ -18,6 +18,7 @@ from snraware_jax.inference.bundle import Bundle
 from snraware_jax.inference.tiles import Told, denoise_tiled, tiled
 
 Denoiser = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Device = Any  # a jax.Device, which type checkers take for a variable
 
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # in what XLA raises
 
@@ -37,7 +38,7 @@ class Program(NamedTuple):
 
 
 def compile_tiles(
-    graphdef: nnx.GraphDef, params: Any, tile: tuple[int, int, int], batch: int, devices: Sequence[jax.Device]
+    graphdef: nnx.GraphDef, params: Any, tile: tuple[int, int, int], batch: int, devices: Sequence[Device]
 ) -> Program:
     """The network for up to `batch` tiles in one pass, as many as fit the memory of the devices, which share them.
 
@@ -73,10 +74,12 @@ def compile_tiles(
 
 def _bytes(compiled: jax.stages.Compiled) -> int:
     found = compiled.memory_analysis()
+    if found is None:  # a platform that does not say
+        return 0
     return found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
 
 
-def _free(device: jax.Device) -> float:
+def _free(device: Device) -> float:
     """Bytes that a program may take on a device; of the host's memory what Linux says is available."""
     if stats := device.memory_stats():
         return stats["bytes_limit"] - stats["bytes_in_use"]
@@ -98,7 +101,7 @@ def make_denoiser(
     tile: tuple[int, int, int],
     overlap: tuple[int, int, int],
     batch: int = 8,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Device] | None = None,
     told: Told | None = None,
 ) -> Denoiser:
     """A function (image `[T, H, W]`, g-map `[H, W]`) -> denoised `[T, H, W]`, all in SNR units.
