@@ -8,6 +8,7 @@ import jax
 
 from data_pipeline.sources import open_source
 from snraware_jax.evaluation import results, scans
+from snraware_jax.evaluation.generalisation import HEART
 from snraware_jax.evaluation.pictures import save
 from snraware_jax.evaluation.reproduce import runs
 from snraware_jax.evaluation.reproduce.runs import Asked
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 OF_PHANTOM = ("hrnet_cnnt", "unet_conv3d")  # networks of the paper's figure 3
 REPLICAS = {"small": 4, "paper": 64}
+# of scans of hearts, what is denoised and shown: frames, rows, columns about the heart
+HEARTS = ("realtime_cine", "perfusion_rest")
+PARTS = {"small": (60, 80, 80), "paper": None}
 
 
 def figures(asked: Asked) -> int:
@@ -84,17 +88,24 @@ def figure_6(asked: Asked) -> "Made":
 
 
 def _case(asked: Asked, name: str) -> "ScanCase":
-    """The first scan of a suite."""
-    return scans.read(runs.suite(asked.output, name) / f"{name}-000.npz")
+    """The first scan of a suite, or what is shown of it."""
+    case, part = scans.read(runs.suite(asked.output, name) / f"{name}-000.npz"), _part(asked, name)
+    return case if part is None else scans.around(case, list(HEART.values()), part)
+
+
+def _part(asked: Asked, name: str) -> tuple[int, int, int] | None:
+    return PARTS[asked.preset] if name in HEARTS else None
 
 
 def _outputs(asked: Asked, model: str, name: str, modes: Any) -> "dict[str, Output]":
     """What a network, trained in some modes, makes of the first scan of a suite: by mode, as the tables call it."""
-    suite, found = runs.suite(asked.output, name), {}
+    suite, part, found = runs.suite(asked.output, name), _part(asked, name), {}
+    flags = ["--cases=1", f"--replicas={REPLICAS[asked.preset]}"]
+    flags += [f"--part={','.join(map(str, part))}"] if part else []
     for mode in modes:
         workdir, _ = runs.train(asked, model, mode)
         output = asked.output / "figures" / f"{model}-{mode}" / name
-        runs.evaluated(workdir, suite, output, ["--cases=1", f"--replicas={REPLICAS[asked.preset]}"])
+        runs.evaluated(workdir, suite, output, flags)
         found[MODES[mode]] = _read(output)
     return found
 
