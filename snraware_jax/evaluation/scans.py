@@ -103,8 +103,6 @@ def read(path: Path) -> ScanCase:
 def around(case: ScanCase, labels: Sequence[int], size: tuple[int, int, int]) -> ScanCase:
     """A part of a series of slices around some labels: T frames about the one in which they are brightest, H x W about their middle.
 
-    Where a label would not be in it (blood reaches far from the heart), H x W about the middle of the label with the fewest points.
-
     Args:
       case: not of a volume, whose lines of k-space have the T axis too.
       labels: those of interest.
@@ -119,20 +117,11 @@ def around(case: ScanCase, labels: Sequence[int], size: tuple[int, int, int]) ->
     if not inside.any():
         raise InputError(f"{case.name}: no points of labels {', '.join(map(str, labels))} in it")
     brightness = np.sum(np.abs(case.truth) * inside, axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
-    frame = int(brightness.argmax())
-
-    def part(points: np.ndarray) -> tuple[slice, slice, slice]:
-        _, rows, columns = np.nonzero(points)
-        middle = (frame, (rows.min() + rows.max()) // 2, (columns.min() + columns.max()) // 2)
-        axes = zip(middle, size, case.noisy.shape, strict=True)
-        first = [int(np.clip(centre - wanted // 2, 0, max(0, whole - wanted))) for centre, wanted, whole in axes]
-        t, y, x = (slice(start, start + wanted) for start, wanted in zip(first, size, strict=True))
-        return t, y, x
-
-    there = [label for label in labels if np.any(case.labels == label)]
-    t, y, x = part(inside)
-    if not np.isin(there, case.labels[t, y, x]).all():
-        t, y, x = part(case.labels == min(there, key=lambda label: np.count_nonzero(case.labels == label)))
+    _, rows, columns = np.nonzero(inside)
+    middle = (int(brightness.argmax()), (rows.min() + rows.max()) // 2, (columns.min() + columns.max()) // 2)
+    axes = zip(middle, size, case.noisy.shape, strict=True)
+    first = [int(np.clip(centre - wanted // 2, 0, max(0, whole - wanted))) for centre, wanted, whole in axes]
+    t, y, x = (slice(start, start + wanted) for start, wanted in zip(first, size, strict=True))
     return replace(
         case,
         noisy=case.noisy[t, y, x],
@@ -140,5 +129,5 @@ def around(case: ScanCase, labels: Sequence[int], size: tuple[int, int, int]) ->
         labels=case.labels[t, y, x],
         g_map=case.g_map[y, x],
         acquired=case.acquired[t],
-        corner=(case.corner[0] + y.start, case.corner[1] + x.start),
+        corner=(case.corner[0] + first[1], case.corner[1] + first[2]),
     )
