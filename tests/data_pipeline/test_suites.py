@@ -131,3 +131,9 @@ def test_series_like_those_of_the_training(tmp_path, monkeypatch):
     assert (opened.name, opened.version, opened.series) == ("cine_small", version, True)
     with pytest.raises(InputError, match="has 2 series, not 1; delete it"):
         suites.build("cine_small", tmp_path, 1)
+
+
+def test_suites_do_not_share_bodies_and_leave_some_out():
+    rest, stress = suites.SUITES["perfusion_rest"], suites.SUITES["perfusion_stress"]
+    assert [rest.subject(number) for number in range(rest.subjects)] == [5, 6, 7, 9, 10]
+    assert [stress.subject(number) for number in range(stress.subjects)] == [0, 1, 2, 3, 4]
