@@ -10,6 +10,7 @@ import numpy as np
 
 from data_pipeline.simulator import Settings, Simulated, simulate
 from snraware_jax.denoise_report import about_now
+from snraware_jax.denoising import positive
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import results
 from snraware_jax.formats.hdf5 import read_series
@@ -43,7 +44,7 @@ def run(folder: Path, command: Callable[[Sequence[str]], int], settings: Setting
 
     started = time.perf_counter()
     raw, scan, denoised = (str(folder / name) for name in ("meas.h5", "scan.h5", "denoised.h5"))
-    print("demo: simulating a raw cine, R = 4", flush=True)
+    print(f"demo: simulating a raw cine, R = {settings.acceleration}", flush=True)
     made = simulate(SEED, SUBJECT, settings)
     write_scan(raw, made.scan)
     give("reconstruct", raw, "-o", scan)
@@ -59,14 +60,14 @@ def _compare(folder: Path, made: Simulated, scan: Path, denoised: Path, started:
     # the same k-space without noise in the same chain: what is left of aliases is in both
     plan = chain.calibrate(made.scan, (made.scan.acceleration,))
     clean = np.asarray(chain.apply(plan, made.noise_free, made.scan.acquired))
-    g_map = np.where(before.g_map > 0, before.g_map, 1).astype(np.float32)  # a series is over g
+    g_map = positive(before.g_map)  # a series is over g
     entry = results.Entry("simulated cine", before.image * g_map, after.image * g_map, g_map, clean * g_map)
     gain = 20 * np.log10(_rms(entry.noisy - entry.reference) / _rms(entry.denoised - entry.reference))
     print(f"demo: the error is {gain:.1f} dB smaller than before", flush=True)
     table = results.Table(
         "Gain over the noisy input", ["figure", "dB"], [["complex squared error, all points and frames", gain]]
     )
-    title, seconds = "snraware demo: a simulated cine at R = 4", time.perf_counter() - started
+    title, seconds = f"snraware demo: a simulated cine at R = {made.scan.acceleration}", time.perf_counter() - started
     results.write(folder, [entry], about_now(title, about["bundle"], seconds, about["said"], [table]))
 
 

@@ -207,7 +207,7 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
     """
     settings, started = network.bundle.settings, time.perf_counter()
     made_from = {
-        "source": {str(path.name): files.digest_of(path) for path in (source, *asked.beside) if path is not None},
+        "sources": [[path.name, files.digest_of(path)] for path in (source, *asked.beside) if path is not None],
         "bundle": network.bundle.sha256,
         "options": {name: value for name, value in asked._asdict().items() if name not in BESIDE},
         "version": __version__,
@@ -216,9 +216,10 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
     if not overwrite and _is_done(sidecar, made_from):
         return None
     noise_output, report_output = images_of.beside(output, "_noise"), images_of.beside(output, "_report", "")
-    ours = _about(sidecar).get("source", {})  # the same file with other content, or other options
+    made = _about(sidecar).get("sources")  # the same file with other content, or other options, may be replaced
+    ours = bool(made) and made[0][0] == source.name
     for path in (output, *([noise_output] if asked.noise_map else []), *([report_output] if asked.report else [])):
-        files.require_replaceable(path, lambda _: list(ours)[:1] == [source.name])
+        files.require_replaceable(path, lambda _: ours)
     images = images_of.read(source, phase=asked.phase, gmap=asked.gmap, series=asked.series, resize_gmap=asked.gmap_resize)
     if not settings.magnitude and not np.iscomplexobj(images.data):
         raise InputError(

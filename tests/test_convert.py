@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from snraware_jax import cli
+from snraware_jax.formats.hdf5 import write_series
 from snraware_jax.formats.images import read
+from snraware_jax.formats.series import Series
 
 
 @pytest.fixture
@@ -53,3 +55,18 @@ def test_nothing_is_written_over(archive, tmp_path, capsys):
     assert cli.main(["convert", str(path), "-o", str(tmp_path / "out.h5")]) == 2
     assert "numpy images are not written as .h5: give out.nii.gz" in capsys.readouterr().err
     assert cli.main(["convert", str(path), "-o", str(output), "--overwrite"]) == 0
+
+
+def test_a_series_is_multiplied_by_its_g_map(tmp_path, capsys):
+    """Noise of SD 1 everywhere, with a g-map beside it, would be taken for noise of SD g."""
+    image = np.ones((3, 7, 9), np.complex64)
+    g_map = np.linspace(0, 2, 63, dtype=np.float32).reshape(7, 9)
+    write_series(tmp_path / "scan.h5", Series(image, g_map, g_map[None], (2,), 2))
+    assert cli.main(["convert", str(tmp_path / "scan.h5"), "-o", str(tmp_path / "scan.nii")]) == 0
+    assert "multiplied by the g-map" in capsys.readouterr().out
+    found = read(tmp_path / "scan.nii", gmap=tmp_path / "scan_gmap.nii")
+    np.testing.assert_array_equal(found.g_map[0], g_map)
+    np.testing.assert_array_equal(found.data[1, 0], np.where(g_map > 0, g_map, 1))
+    (tmp_path / "scan.nii").unlink()
+    assert cli.main(["convert", str(tmp_path / "scan.h5"), "-o", str(tmp_path / "scan.nii")]) == 2
+    assert "scan_gmap.nii is there already" in capsys.readouterr().err

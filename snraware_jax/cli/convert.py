@@ -10,9 +10,10 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The verb and its arguments."""
     verb = verbs.add_parser(
         "convert",
-        help="images of any format -> NIfTI or NumPy, values and geometry as they are",
+        help="images of any format -> NIfTI or NumPy, with their geometry and g-map",
         description="Write images in another format: any to .nii, .nii.gz, .npy and .npz; DICOM, MRD, the authors' to their own. "
-        "Values keep the scale of the input. A g-map goes into .npz, or into a file of its own beside the output, OUT_gmap.",
+        "Values keep the scale of the input; a series of `snraware reconstruct`, which is over its g-map, is multiplied by it. "
+        "A g-map goes into .npz, or into a file of its own beside the output, OUT_gmap.",
         epilog="examples: snraware convert scan.h5 -o scan.nii.gz     snraware convert dicom/ -o t1.nii.gz",
     )
     verb.add_argument("images", type=Path, metavar="IN", help="file, or folder of a DICOM series")
@@ -28,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """Converts one file."""
     from dataclasses import replace
 
+    from snraware_jax import denoising
     from snraware_jax.formats import images as images_of
 
     g_map_output = images_of.beside(options.output, "_gmap")
@@ -35,13 +37,19 @@ def run(options: argparse.Namespace) -> int:
     for output in (options.output, g_map_output):
         if output.resolve() in inputs:
             raise InputError(f"{output} is an input: give -o another name.")
-    if options.output.exists() and not options.overwrite:
-        raise InputError(f"{options.output} is there already: give -o another name, or --overwrite.")
     images = images_of.read(options.images, phase=options.phase, gmap=options.gmap, series=options.series)
     images = replace(images, phase=None)  # one complex output, not two
-    written = dict.fromkeys(images_of.write(options.output, images, images), images)
     # a series and an archive hold their g-map themselves, and the other formats come from files that have it beside them
-    if images.g_map is not None and images_of.suffix_of(options.output) in (".nii", ".nii.gz", ".npy"):
+    apart = images.g_map is not None and images_of.suffix_of(options.output) in (".nii", ".nii.gz", ".npy")
+    there = [path for path in (options.output, *([g_map_output] if apart else [])) if path.exists()]
+    if there and not options.overwrite:
+        raise InputError(f"{there[0]} is there already: give -o another name, or --overwrite.")
+    if images.units.get("over_g") and images_of.suffix_of(options.output) not in (".h5", ".hdf5"):
+        # no other format can say that noise has SD 1 everywhere; with a g-map beside it, it would be taken for g
+        images = replace(images, data=images.data * denoising.positive(images.g_map))
+        print("multiplied by the g-map, so that the noise has its SD")
+    written = dict.fromkeys(images_of.write(options.output, images, images), images)
+    if apart:
         one = replace(images, data=images.g_map[None])
         written |= dict.fromkeys(images_of.write(g_map_output, one, one), one)
     print("\n".join(f"{path}: {images_of.size(of.data.shape)}" for path, of in written.items()))

@@ -40,7 +40,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         help="from 0 (as it was) to 1 (default); sure: the best by Stein's estimate",
     )
     verb.add_argument(
-        "--noise-map", action="store_true", help="also the noise SD of the output, OUT_noise (17 passes of the model)"
+        "--noise-map", action="store_true", help="also the noise SD of the output, OUT_noise (16 derivatives of the model)"
     )
     verb.add_argument(
         "--mask", type=Path, metavar="FILE", help="labels of regions, a number each: their SNR before and after (one input)"
@@ -104,4 +104,7 @@ def _tiles_told() -> "Told":
 
 def _strength(text: str) -> float | None:
     """A number; None of "sure"."""
-    return None if text == "sure" else float(text)
+    try:
+        return None if text == "sure" else float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: give a number above 0, up to 1, or sure") from error

@@ -33,7 +33,9 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("--noise-sd", type=float, metavar="SD", help="noise SD of images where g is 1, by which they are divided")
     verb.add_argument("--noise", type=Path, metavar="FILE", help="MRD file with the noise scan, where raw data comes without")
     verb.add_argument("--strength", type=float, default=1.0, metavar="S", help="from 0 (as it was) to 1 (default)")
-    verb.add_argument("--noise-map", action="store_true", help="raw data: noise SD of the output too (17 passes of the model)")
+    verb.add_argument(
+        "--noise-map", action="store_true", help="raw data: noise SD of the output too (16 derivatives of the model)"
+    )
     verb.add_argument("--connections", type=int, default=8, metavar="N", help="served at a time; more wait (default 8)")
     verb.add_argument("--waiting", type=int, default=8, metavar="N", help="series that wait for the network (default 8)")
     verb.add_argument("--idle", type=float, default=300.0, metavar="S", help="seconds without a byte that end a connection")
