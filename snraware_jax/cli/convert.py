@@ -40,17 +40,18 @@ def run(options: argparse.Namespace) -> int:
     images = images_of.read(options.images, phase=options.phase, gmap=options.gmap, series=options.series)
     images = replace(images, phase=None)  # one complex output, not two
     # a series and an archive hold their g-map themselves, and the other formats come from files that have it beside them
-    apart = images.g_map is not None and images_of.suffix_of(options.output) in (".nii", ".nii.gz", ".npy")
+    g_map, suffix = images.g_map, images_of.suffix_of(options.output)
+    apart = g_map is not None and suffix in (".nii", ".nii.gz", ".npy")
     there = [path for path in (options.output, *([g_map_output] if apart else [])) if path.exists()]
     if there and not options.overwrite:
         raise InputError(f"{there[0]} is there already: give -o another name, or --overwrite.")
-    if images.units.get("over_g") and images_of.suffix_of(options.output) not in (".h5", ".hdf5"):
+    if g_map is not None and images.units.get("over_g") and suffix not in (".h5", ".hdf5"):
         # no other format can say that noise has SD 1 everywhere; with a g-map beside it, it would be taken for g
-        images = replace(images, data=images.data * denoising.positive(images.g_map))
+        images = replace(images, data=images.data * denoising.positive(g_map))
         print("multiplied by the g-map, so that the noise has its SD")
     written = dict.fromkeys(images_of.write(options.output, images, images), images)
-    if apart:
-        one = replace(images, data=images.g_map[None])
+    if g_map is not None and apart:
+        one = replace(images, data=g_map[None])
         written |= dict.fromkeys(images_of.write(g_map_output, one, one), one)
     print("\n".join(f"{path}: {images_of.size(of.data.shape)}" for path, of in written.items()))
     return 0
