@@ -1,14 +1,13 @@
 """A trained workdir -> a bundle: one file with the network, its program without this package, and where it comes from.
 
     python launch/export.py --workdir=runs/laptop-long --output=laptop.snr
+    python launch/export.py --workdir=runs/laptop-long --output=laptop.snr --suites=DIR,DIR   # of launch/evaluate.py --suite
     python launch/export.py --bundle=laptop.snr --output=laptop.onnx          # one tile, for ONNX runtimes
 
 `snraware_jax.load("laptop.snr")` gives the denoiser; the bundle works without the workdir and without the trainer.
 """
 
-import csv
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -17,6 +16,7 @@ from launch import program
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of launch/train.py")
 BUNDLE = flags.DEFINE_string("bundle", None, "a bundle, or a model that ships, to be written as ONNX")
 OUTPUT = flags.DEFINE_string("output", None, "the bundle, NAME.snr; with --bundle NAME.onnx")
+SUITES = flags.DEFINE_list("suites", [], "folders with results.json of launch/evaluate.py --suite, for the card [none]")
 TILE = flags.DEFINE_list("tile", None, "T,H,W that the network is given at once [those of the configuration, or 16,64,64]")
 OVERLAP = flags.DEFINE_list("overlap", None, "T,H,W that neighbouring tiles share [those of the configuration, or 8,16,16]")
 
@@ -27,7 +27,7 @@ def main() -> None:
     from configs import base
     from snraware_jax.errors import InputError
     from snraware_jax.inference import bundle
-    from snraware_jax.training import best, configuration
+    from snraware_jax.training import best, card, configuration
 
     which = InputError("which run, and where to? --workdir=DIR --output=NAME.snr; or --bundle=NAME.snr --output=NAME.onnx")
     if OUTPUT.value is None or (WORKDIR.value is not None and BUNDLE.value is not None):
@@ -51,7 +51,8 @@ def main() -> None:
     found = best.restore(config, workdir)
     network = nnx.merge(found.graphdef, found.params)
     tiling = bundle.Tiling(tile, overlap)
-    bundle.save(output, configuration.model_settings(config), network, card(config, workdir, found.step), tiling)
+    about = card.of_run(config, workdir, found.step) | {"suites": [card.of_suite(Path(home), found) for home in SUITES.value]}
+    bundle.save(output, configuration.model_settings(config), network, about, tiling)
     size = output.stat().st_size / 2**20
     print(
         f"export: parameters of step {found.step}, tiles of {' x '.join(map(str, tile))}, {size:.1f} MB, in {output}",
@@ -67,8 +68,8 @@ def _as_onnx(name: str, output: Path) -> None:
 
     if output.suffix != ".onnx":
         raise InputError(f"--output={output}: a bundle is written as ONNX; name it NAME.onnx")
-    if idle := [flag.name for flag in (TILE, OVERLAP) if flag.value is not None]:
-        raise InputError(f"--{idle[0]}: a bundle has its tiles; leave it out")
+    if idle := [flag.name for flag in (TILE, OVERLAP, SUITES) if flag.present]:
+        raise InputError(f"--{idle[0]}: a bundle has its tiles and its card; leave it out")
     found = bundle.load(shipped.find(name))
     difference = onnx.export(output, found.network, found.tiling.tile)
     sizes = " x ".join(map(str, found.tiling.tile))
@@ -76,26 +77,6 @@ def _as_onnx(name: str, output: Path) -> None:
         f"export: tiles of {sizes}, in {output}; ONNX Runtime differs by {difference:.1e} from JAX",
         flush=True,
     )
-
-
-def card(config: Any, workdir: Path, step: int | None) -> dict[str, Any]:
-    """What a user may want to know of a network: how it was trained, on what, and what it reached."""
-    from data_pipeline.sources import digest
-    from snraware_jax.training import configuration
-    from snraware_jax.training.logging import read_metrics
-
-    tested = workdir / "evaluation" / "table.csv"
-    gains = {
-        row["step"]: row["validation_gain_db"] for row in read_metrics(workdir / "metrics.jsonl") if "validation_gain_db" in row
-    }
-    return {
-        "step": step,
-        "validation_gain_db": None if step is None else gains.get(step),
-        "tested": list(csv.DictReader(tested.open())) if tested.is_file() else [],
-        "configuration": configuration.flatten(config),
-        "configuration_digest": digest((workdir / "config.json").read_text()),
-        "versions": configuration.versions(),
-    }
 
 
 def _sizes(name: str, words: list[str] | None) -> tuple[int, int, int] | None:

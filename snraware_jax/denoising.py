@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -197,23 +197,32 @@ class Asked(NamedTuple):
         return self.phase, self.gmap, self.mask
 
 
-def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, overwrite: bool = False) -> str | None:
+def denoise_file(
+    source: Path, output: Path, networks: Sequence[Bundled], asked: Asked, *, overwrite: bool = False
+) -> str | None:
     """Denoises one file, or folder that is one series, and writes what it was made from beside it, OUTPUT.json; None if it was there.
 
     What else is asked for lies beside it too: the noise map in OUTPUT_noise, the report in OUTPUT_report.
 
+    Args:
+      source: the input.
+      output: its output.
+      networks: of which the first is taken that the images are for; one of complex images is not for magnitudes.
+      asked: what is asked for.
+      overwrite: whether an output that is there is made again.
+
     Raises:
       InputError: if the input cannot be used, or an output exists that was not made from it; nothing is written then.
     """
-    settings, started = network.bundle.settings, time.perf_counter()
-    made_from = {
+    started = time.perf_counter()
+    made_from: dict[str, Any] = {
         "sources": [[path.name, files.digest_of(path)] for path in (source, *asked.beside) if path is not None],
-        "bundle": network.bundle.sha256,
         "options": {name: value for name, value in asked._asdict().items() if name not in BESIDE},
         "version": __version__,
     }
     sidecar = output.with_name(f"{output.name}.json")
-    if not overwrite and _is_done(sidecar, made_from):
+    with_network = lambda one: made_from | {"bundle": one.bundle.sha256}
+    if not overwrite and any(_is_done(sidecar, with_network(one)) for one in networks):
         return None
     noise_output, report_output = images_of.beside(output, "_noise"), images_of.beside(output, "_report", "")
     made = _about(sidecar).get("sources")  # the same file with other content, or other options, may be replaced
@@ -221,11 +230,13 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
     for path in (output, *([noise_output] if asked.noise_map else []), *([report_output] if asked.report else [])):
         files.require_replaceable(path, lambda _: ours)
     images = images_of.read(source, phase=asked.phase, gmap=asked.gmap, series=asked.series, resize_gmap=asked.gmap_resize)
-    if not settings.magnitude and not np.iscomplexobj(images.data):
+    network = next((one for one in networks if one.bundle.settings.magnitude or np.iscomplexobj(images.data)), None)
+    if network is None:
         raise InputError(
             f"{source.name} is magnitude only; the model was trained on complex data. "
             "Add --phase FILE, or use a magnitude model."
         )
+    settings = network.bundle.settings
     if settings.magnitude and (asked.noise_map or asked.mask or asked.strength is None):
         raise InputError(
             "noise maps, --mask and --strength sure need complex images and a model of them: noise of magnitudes is not Gaussian."
@@ -233,6 +244,10 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
     labels = None if asked.mask is None else own_regions.read(asked.mask, images)
     scale = scale_of(images, source.name, units=asked.units, noise_sd=asked.noise_sd)
     said = list(scale.said)
+    if settings.magnitude and len(networks) > 1:
+        said.append(
+            f"{source.name}: magnitudes only, so with the model of magnitudes; with --phase FILE the better one would be used"
+        )
     strength = asked.strength
     if strength is None:
         strength = _best_strength(network, images, scale)
@@ -254,7 +269,7 @@ def denoise_file(source: Path, output: Path, network: Bundled, asked: Asked, *, 
         page = write_report(report_output, network.bundle, images, denoised, scale, noise, said, time.perf_counter() - started)
         written += (report_output,)
         said.append(f"{page}: the report")
-    about = made_from | {
+    about = with_network(network) | {
         "outputs": [path.name for path in written],
         "divisor": scale.divisor,
         "strength": strength,

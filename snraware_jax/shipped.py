@@ -5,7 +5,7 @@ from pathlib import Path
 from snraware_jax.errors import InputError
 
 FOLDER = Path(__file__).with_name("bundles")
-NAMES = ("complex",)
+NAMES = ("complex", "magnitude")  # the first that takes an image is the better one for it
 
 
 def find(model: str | Path) -> Path:

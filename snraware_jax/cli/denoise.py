@@ -21,7 +21,9 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         epilog="examples: snraware denoise scan.h5 -m model.snr -o out.h5     snraware denoise study/ -m model.snr -o study_dn/",
     )
     verb.add_argument("images", nargs="+", type=Path, metavar="IN", help="file, folder of a DICOM series, or folder of such")
-    verb.add_argument("-m", "--model", metavar="MODEL", help="a bundle, NAME.snr, or complex, which ships [complex]")
+    verb.add_argument(
+        "-m", "--model", metavar="MODEL", help="a bundle, NAME.snr, or complex or magnitude, which ship [that of the images]"
+    )
     verb.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="file, or a folder (several inputs)")
     verb.add_argument("--phase", type=Path, metavar="FILE", help="phase of a magnitude image (one input)")
     verb.add_argument("--gmap", type=Path, metavar="FILE", help="g-factor map (one input)")
@@ -76,13 +78,17 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(
             f"--phase, --gmap, --mask and --series belong to one input, and there are {len(todo)}: give them one by one."
         )
+    names = shipped.NAMES if options.model is None else (options.model,)
     if options.model is None:
-        print("denoise: no --model, so with the small one for complex images that comes with the package", flush=True)
+        print(f"denoise: no --model, so with a small one that comes with the package: {' or '.join(names)}", flush=True)
     compiled.keep()
-    network = denoiser.load(shipped.find(options.model or "complex"), told=_tiles_told() if len(todo) == 1 else None)
+    told = _tiles_told() if len(todo) == 1 else None
+    networks = [denoiser.load(shipped.find(name), told=told) for name in names]
     fields = {name: getattr(options, name) for name in Asked._fields}
     return files.run(
-        todo, lambda job: denoise_file(job.source, job.output, network, Asked(**fields), overwrite=options.overwrite), "denoise"
+        todo,
+        lambda job: denoise_file(job.source, job.output, networks, Asked(**fields), overwrite=options.overwrite),
+        "denoise",
     )
 
 

@@ -11,7 +11,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         description="Print what a bundle holds: its network, its tiles, the run that it is of, its test results. --json prints all.",
         epilog="example: snraware info model.snr",
     )
-    verb.add_argument("model", metavar="MODEL", help="a bundle, NAME.snr, or complex, which ships")
+    verb.add_argument("model", metavar="MODEL", help="a bundle, NAME.snr, or complex or magnitude, which ship")
     verb.add_argument("--json", action="store_true", help="the whole card as JSON")
     verb.set_defaults(run=run)
 
@@ -37,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
         return 0
     times = lambda sizes: " x ".join(map(str, sizes))
     images = "magnitudes" if settings.magnitude else "complex images"
-    print(f"{options.model}: {settings.backbone} of {settings.cells}, {parameters(settings):,} parameters")
+    cells = f" of {settings.cells}" if settings.cells else ""
+    print(f"{options.model}: {settings.backbone}{cells}, {parameters(settings):,} parameters")
     print(f"  for {images} ({settings.input})")
     print(f"  tiles {times(found.tiling.tile)} (T x H x W), overlap {times(found.tiling.overlap)}")
     trained = card.get("configuration")
@@ -48,5 +49,13 @@ def run(options: argparse.Namespace) -> int:
         print(f"  trained on {data}, step {card['step']} of {trained['train.steps']}, seed {trained['seed']}")
     for row in card.get("tested", []):
         print(f"  peak SNR {row['peak_snr']}: {row['method']} gains {float(row['gain_db']):.2f} dB")
+    for suite in card.get("suites", []):
+        figures = suite["figures"]
+        if "gain_db" in figures:
+            said = f"gain {figures['gain_db']:.1f} dB, SSIM {figures['ssim']:.3f}"
+        else:
+            of_region = "SNR of {} {snr_before:.1f} -> {snr_after:.1f} with {share:.0f} % of its signal"
+            said = "; ".join(of_region.format(name, share=100 * one["fidelity"], **one) for name, one in figures.items())
+        print(f"  {suite['suite']} ({suite['cases']} {'series' if 'gain_db' in figures else 'scans'}): {said}")
     print(f"  sha256 {found.sha256}")
     return 0

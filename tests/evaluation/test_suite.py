@@ -12,7 +12,7 @@ from launch import suite
 from snraware_jax.errors import InputError
 from snraware_jax.evaluation import results, scans
 from snraware_jax.evaluation.checks import Checks
-from snraware_jax.training import best
+from snraware_jax.training import best, card
 from tests.tiny import SCAN
 
 pytestmark = pytest.mark.xdist_group("suites")
@@ -47,6 +47,15 @@ def test_scans(tiny_run, scan_case, tmp_path, monkeypatch):
     assert entries[0].denoised.shape == entries[0].noise_map.shape == (4, 32, 32)
     assert about.configuration == found["configuration"]
     assert [row[0] for row in about.tables[0].rows[::2]] == ["SNR blood pool", "SNR myocardium", "CNR"]
+    network = best.restore(config, workdir)
+    said = card.of_suite(output, network)
+    assert (said["suite"], said["cases"]) == ("small", 2)
+    before = [case["raw"]["regions"]["blood pool"] for case in found["cases"]]
+    assert said["figures"]["blood pool"]["snr_before"] == pytest.approx(before[0]["signal"] / before[0]["noise"], rel=1e-3)
+    with pytest.raises(InputError, match=r"results.json: of other parameters than those exported"):
+        card.of_suite(output, network._replace(step=2))
+    with pytest.raises(InputError, match=r"results.json: not there; run launch/evaluate.py --suite"):
+        card.of_suite(tmp_path, network)
 
 
 def test_series(tiny_run, tmp_path, monkeypatch):
@@ -66,6 +75,9 @@ def test_series(tiny_run, tmp_path, monkeypatch):
     lines = (output / "quality.csv").read_text().splitlines()
     assert len(lines) == 6
     assert "complex_gain_db" in lines[0]
+    said = card.of_suite(output, best.restore(config, workdir))
+    assert said["cases"] == 3
+    assert said["figures"]["gain_db"] == pytest.approx(np.mean([case["complex"]["gain_db"] for case in cases[:3]]), abs=1e-3)
 
 
 def test_what_is_no_suite_or_no_longer_whole(tiny_run, scan_case, tmp_path):
