@@ -46,7 +46,7 @@ def write_report(
         ["images", f"{images.kind}, {size(images.data.shape)}"],
         ["divided by, for SNR units", "1 / g" if scale.over_g else scale.divisor],
         ["g-map", "none: 1 everywhere" if images.g_map is None else f"median {np.median(scale.g_map[scale.g_map > 0]):.3g}"],
-        ["model", f"{bundle.settings.backbone} of {bundle.settings.cells}, step {bundle.card.get('step', '?')}"],
+        ["model", f"{bundle.settings.described}, step {bundle.card.get('step', '?')}"],
     ]
     title, table = (
         f"{images.metadata.get('name', 'images')}, denoised",

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +16,12 @@ from snraware_jax.errors import InputError
 from snraware_jax.formats import images as images_of
 from snraware_jax.formats.atomic import write_json
 from snraware_jax.formats.images import Images
-from snraware_jax.inference.denoiser import Bundled
-from snraware_jax.inference.units import background
+from snraware_jax.inference.denoiser import Bundled, memory_of
+from snraware_jax.inference.units import background, sd_of_noise
 
 Denoiser = Callable[[np.ndarray, np.ndarray], np.ndarray]
 SCALED = 20.0  # median of a g-map from which it has been multiplied: no array leaves ten times the noise in half of an image
+SERIES = (".h5", ".hdf5", ".mrd")  # suffixes of its format
 GADGETRON = 100.0  # what it multiplies g-maps by
 
 
@@ -111,6 +113,16 @@ def g_map_of(images: Images, name: str, by: str = "give --gmap FILE") -> tuple[n
     return g_map, said
 
 
+def with_its_noise(images: Images, output: Path) -> Images:
+    """Images as the format of `output` can hold them: a series over its g-map says so in its own format alone.
+
+    Everywhere else noise of SD 1 with a g-map beside it would be taken for noise of SD g, so it is multiplied by g.
+    """
+    if images.g_map is None or not images.units.get("over_g") or images_of.suffix_of(output) in SERIES:
+        return images
+    return replace(images, data=images.data * positive(images.g_map), units=images.units | {"over_g": False})
+
+
 def denoise(network: Denoiser, images: Images, scale: Scale, *, magnitude: bool = False, strength: float = 1.0) -> Images:
     """Denoised images, in the units of the input: y + strength (f(y) - y), y in SNR units.
 
@@ -162,7 +174,7 @@ def each_series(image: np.ndarray, g_map: np.ndarray) -> Iterator[tuple[tuple[An
         yield (slice(None), number), np.ascontiguousarray(image[:, number]), g_map[number]
 
 
-BESIDE = ("phase", "gmap", "mask")  # files that are read beside an input
+BESIDE = ("phase", "gmap", "mask", "noise_scan")  # files that are read beside an input
 
 
 class Asked(NamedTuple):
@@ -173,6 +185,7 @@ class Asked(NamedTuple):
       gmap_resize: whether the g-map may be of another matrix.
       series: which one, where it holds several.
       units, noise_sd: of `scale_of`.
+      noise_scan: a file of noise alone, of which `noise_sd` is measured.
       strength: of `denoise`; None: the best by Stein's estimate.
       noise_map, report: whether they are made too.
       mask: labels of regions whose SNR is measured.
@@ -190,11 +203,12 @@ class Asked(NamedTuple):
     noise_map: bool = False
     report: bool = False
     mask: Path | None = None
+    noise_scan: Path | None = None
 
     @property
     def beside(self) -> tuple[Path | None, ...]:
         """Files that are read beside the input."""
-        return self.phase, self.gmap, self.mask
+        return self.phase, self.gmap, self.mask, self.noise_scan
 
 
 def denoise_file(
@@ -224,67 +238,132 @@ def denoise_file(
     with_network = lambda one: made_from | {"bundle": one.bundle.sha256}
     if not overwrite and any(_is_done(sidecar, with_network(one)) for one in networks):
         return None
-    noise_output, report_output = images_of.beside(output, "_noise"), images_of.beside(output, "_report", "")
-    made = _about(sidecar).get("sources")  # the same file with other content, or other options, may be replaced
-    ours = bool(made) and made[0][0] == source.name
-    for path in (output, *([noise_output] if asked.noise_map else []), *([report_output] if asked.report else [])):
-        files.require_replaceable(path, lambda _: ours)
     images = images_of.read(source, phase=asked.phase, gmap=asked.gmap, series=asked.series, resize_gmap=asked.gmap_resize)
-    network = next((one for one in networks if one.bundle.settings.magnitude or np.iscomplexobj(images.data)), None)
-    if network is None:
-        raise InputError(
-            f"{source.name} is magnitude only; the model was trained on complex data. "
-            "Add --phase FILE, or use a magnitude model."
-        )
-    settings = network.bundle.settings
-    if settings.magnitude and (asked.noise_map or asked.mask or asked.strength is None):
-        raise InputError(
-            "noise maps, --mask and --strength sure need complex images and a model of them: noise of magnitudes is not Gaussian."
-        )
+    network = _network_for(images, networks, source, asked)
+    noise_output, report_output = images_of.beside(output, "_noise"), images_of.beside(output, "_report", "")
+    outputs = [output, *([noise_output] if asked.noise_map else []), *([report_output] if asked.report else [])]
+    outputs += [images_of.beside(output, "_phase")] if images.phase is not None else []
+    _require_free(sidecar, outputs, source, asked)
     labels = None if asked.mask is None else own_regions.read(asked.mask, images)
-    scale = scale_of(images, source.name, units=asked.units, noise_sd=asked.noise_sd)
+    noise_sd = asked.noise_sd if asked.noise_scan is None else _of_noise_scan(asked.noise_scan, images)
+    scale = scale_of(images, source.name, units=asked.units, noise_sd=noise_sd)
     said = list(scale.said)
-    if settings.magnitude and len(networks) > 1:
-        said.append(
-            f"{source.name}: magnitudes only, so with the model of magnitudes; with --phase FILE the better one would be used"
-        )
-    strength = asked.strength
+    magnitude, strength = network.bundle.settings.magnitude, asked.strength
+    if magnitude and len(networks) > 1:
+        said.append(f"{source.name}: magnitudes, so with the model of magnitudes; with --phase FILE the other would be used")
     if strength is None:
         strength = _best_strength(network, images, scale)
         said.append(f"{source.name}: strength {strength:.3g}, the best by Stein's estimate if its noise is {own_noise.MODEL}")
-    denoised = denoise(network, images, scale, magnitude=settings.magnitude, strength=strength)
+    denoised = denoise(network, images, scale, magnitude=magnitude, strength=strength)
     noise = noise_map(network, images, scale, strength) if asked.noise_map or asked.mask else None
     regions = []
     if labels is not None and noise is not None:
         before, after = (in_snr_units(one, scale) for one in (images, denoised))
         regions = own_regions.measure(before, after, positive(scale.g_map), noise, labels)
         said += [f"{source.name}: {own_regions.sentence(one)}" for one in regions]
-    written = images_of.write(output, denoised, images, integers=asked.integers)
-    if noise is not None and asked.noise_map:
-        written += images_of.write(noise_output, replace(images, data=noise * scale.divisors, phase=None), images)
-        said.append(f"{noise_output}: noise SD of the output to first order, if that of the input is {own_noise.MODEL}")
-    if asked.report:
-        from snraware_jax.denoise_report import write_report
+        said.append(f"{source.name}: SNR of regions by the noise to first order, if that of the input is {own_noise.MODEL}")
 
-        page = write_report(report_output, network.bundle, images, denoised, scale, noise, said, time.perf_counter() - started)
-        written += (report_output,)
-        said.append(f"{page}: the report")
-    about = with_network(network) | {
-        "outputs": [path.name for path in written],
-        "divisor": scale.divisor,
-        "strength": strength,
-        "regions": [one._asdict() for one in regions],
-        "said": said,
-    }
-    write_json(sidecar, about)
+    # first of all: what an interruption leaves behind is known by it as this command's own
+    with _undone_alone(sidecar, outputs):
+        write_json(sidecar, with_network(network) | {"outputs": []})
+        written = images_of.write(output, with_its_noise(denoised, output), images, integers=asked.integers)
+        if noise is not None and asked.noise_map:
+            of_noise = replace(denoised, data=noise * scale.divisors, phase=None)
+            written += images_of.write(noise_output, with_its_noise(of_noise, noise_output), images)
+            said.append(f"{noise_output}: noise SD of the output to first order, if that of the input is {own_noise.MODEL}")
+        if asked.report:
+            from snraware_jax.denoise_report import write_report
+
+            seconds = time.perf_counter() - started
+            page = write_report(report_output, network.bundle, images, denoised, scale, noise, said, seconds)
+            written += (report_output,)
+            said.append(f"{page}: the report")
+        about = with_network(network) | {
+            "outputs": [path.name for path in written],
+            "divisor": scale.divisor,
+            "strength": strength,
+            "regions": [one._asdict() for one in regions],
+            "said": said,
+        }
+        write_json(sidecar, about)
     return "\n".join([*said, f"{output}: {images_of.size(images.data.shape)}, denoised"])
+
+
+def _network_for(images: Images, networks: Sequence[Bundled], source: Path, asked: Asked) -> Bundled:
+    """The first network that takes these images.
+
+    Raises:
+      InputError: if none does, or what is asked for needs another.
+    """
+    phased = np.iscomplexobj(images.data)
+    network = next((one for one in networks if one.bundle.settings.magnitude or phased), None)
+    if network is None:
+        raise InputError(
+            f"{source.name} is magnitude only; the model was trained on complex data. "
+            "Add --phase FILE, or use a magnitude model."
+        )
+    if not network.bundle.settings.magnitude:
+        return network
+    if asked.noise_map or asked.mask or asked.strength is None:
+        raise InputError(
+            "noise maps, --mask and --strength sure need complex images and a model of them: noise of magnitudes is not Gaussian."
+        )
+    if not phased and images.data.min() < 0:
+        raise InputError(
+            f"{source.name} has values below 0, down to {images.data.min():.3g}: no magnitudes, but a real or imaginary part, "
+            "or a phase. Give the magnitudes, and --phase FILE."
+        )
+    return network
+
+
+def _require_free(sidecar: Path, outputs: Sequence[Path], source: Path, asked: Asked) -> None:
+    """Refuses outputs that are inputs, or that were not made from this input.
+
+    Raises:
+      InputError: naming the output.
+    """
+    read = {path.resolve() for path in (source, *asked.beside) if path is not None}
+    if same := [path for path in (*outputs, sidecar) if path.resolve() in read]:
+        raise InputError(f"{same[0]} is an input: give -o another name.")
+    made = _about(sidecar).get("sources")  # the same file with other content, or other options, may be replaced
+    ours = bool(made) and made[0][0] == source.name
+    for path in (*outputs, sidecar):
+        files.require_replaceable(path, lambda _: ours)
+
+
+def _of_noise_scan(path: Path, images: Images) -> float:
+    """Noise SD, where g is 1, of a file that holds nothing else, on the scale of `images`.
+
+    Raises:
+      InputError: if it is of another matrix, or empty.
+    """
+    scan = images_of.read(path)
+    if scan.data.shape[1:] != images.data.shape[1:]:
+        raise InputError(
+            f"{path}: the noise scan is {images_of.size(scan.data.shape)}, the image {images_of.size(images.data.shape)}: "
+            "give one of the same matrix, or --noise-sd SD."
+        )
+    g_map, _ = g_map_of(images, path.name)
+    return sd_of_noise(scan.data / float(scan.units.get("scale_ratio", 1.0)), g_map, path)
+
+
+@contextmanager
+def _undone_alone(sidecar: Path, outputs: Sequence[Path]) -> Iterator[None]:
+    """Leaves no sidecar where writing failed before there was an output."""
+    try:
+        yield
+    except BaseException:
+        if not any(path.exists() for path in outputs):
+            sidecar.unlink(missing_ok=True)
+        raise
 
 
 def _best_strength(network: Bundled, images: Images, scale: Scale) -> float:
     """Of the series in the middle."""
     every = list(each_series(in_snr_units(images, scale), scale.g_map))
     _, series, g_map = every[len(every) // 2]
-    return own_noise.best_strength(network.whole, series, g_map, jax.random.key(0))
+    with memory_of("Stein's estimate"):
+        return own_noise.best_strength(network.whole, series, g_map, jax.random.key(0))
 
 
 def noise_map(network: Bundled, images: Images, scale: Scale, strength: float) -> np.ndarray:
@@ -293,7 +372,10 @@ def noise_map(network: Bundled, images: Images, scale: Scale, strength: float) -
     found = np.empty(images.data.shape, np.float32)
     for number, (place, series, g_map) in enumerate(each_series(in_snr_units(images, scale), scale.g_map)):
         noise = own_noise.noise_of(series, g_map)
-        found[place] = own_noise.noise_map(partly, series, g_map, noise, jax.random.key(number))
+        with memory_of("the noise map"):
+            found[place] = own_noise.noise_map(partly, series, g_map, noise, jax.random.key(number))
+    if not np.isfinite(found).all():
+        raise InputError("the noise map is not finite: the network has no derivative at some point of these images")
     return found
 
 

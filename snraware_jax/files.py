@@ -85,12 +85,13 @@ def _visible(path: Path, suffixes: Sequence[str]) -> Iterator[Path]:
 
 
 def require_replaceable(path: Path, ours: Callable[[Path], bool]) -> None:
-    """Refuse to write over what this package did not write from the same input.
+    """Refuse to write over what this package did not write from the same input. An empty folder may be filled.
 
     Raises:
       InputError: if `path` exists and is not `ours`.
     """
-    if path.exists() and not ours(path):
+    empty = path.is_dir() and not any(path.iterdir())
+    if path.exists() and not empty and not ours(path):
         raise InputError(f"{path} exists and was not made from this input: give -o another name, or delete it.")
 
 

@@ -28,6 +28,8 @@ MODEL = "white over g within the lines of k-space that hold noise"
 def noise_of(image: np.ndarray, g_map: np.ndarray) -> Partial:
     """Realisations of the noise of a series in SNR units: key -> `[T, H, W]` complex64 of SD g in real and imaginary part.
 
+    A series of zeros has none.
+
     Args:
       image: `[T, H, W]` complex64, whose empty lines of k-space the noise has too.
       g_map: `[H, W]` or `[T, H, W]`.
@@ -35,7 +37,7 @@ def noise_of(image: np.ndarray, g_map: np.ndarray) -> Partial:
     rows, columns = support(image, 1.0, g_map)
     kept = (rows[:, None] & columns).astype(np.float32)
     g_map = np.broadcast_to(g_map, image.shape).astype(np.float32)
-    return Partial(_realisation, jnp.asarray(g_map), jnp.asarray(kept / np.sqrt(kept.mean())))
+    return Partial(_realisation, jnp.asarray(g_map), jnp.asarray(kept / np.sqrt(max(kept.mean(), 1 / kept.size))))
 
 
 def _realisation(g_map: Array, kept: Array, key: Array) -> Array:

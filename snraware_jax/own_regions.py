@@ -52,7 +52,10 @@ def read(path: Path, images: Images) -> np.ndarray:
         raise InputError(f"{path}: the mask is empty, 0 everywhere: no region to measure.")
     if count > MOST:
         raise InputError(f"{path}: {count} labels, more than {MOST}: is it an image, not a mask?")
-    return np.broadcast_to(labels, images.data.shape)
+    labels = np.broadcast_to(labels, images.data.shape)
+    if empty := [label for label in np.unique(labels[labels > 0]) if not images.data[labels == label].any()]:
+        raise InputError(f"{path}: the image is 0 in all of region {empty[0]}, so it has no SNR: leave it out of the mask.")
+    return labels
 
 
 def measure(before: np.ndarray, after: np.ndarray, g_map: np.ndarray, noise: np.ndarray, labels: np.ndarray) -> list[Region]:
@@ -63,12 +66,17 @@ def measure(before: np.ndarray, after: np.ndarray, g_map: np.ndarray, noise: np.
       g_map: `[slices, H, W]`, the noise SD of `before`.
       noise: the noise SD of `after`, of its shape. It says nothing of bias: compare the signals.
       labels: of `read`.
+
+    Raises:
+      InputError: if a region has no noise.
     """
     found = []
     for label in np.unique(labels[labels > 0]):
         inside = labels == label
         signals = [float(np.mean(np.abs(image[inside]))) for image in (before, after)]
         noises = [float(np.sqrt(np.mean(of[inside] ** 2))) for of in (np.broadcast_to(g_map, before.shape), noise)]
+        if not noises[1] > 0:
+            raise InputError(f"region {label}: the output has no noise there, so no SNR: leave it out of the mask.")
         snr, snr_after = (signal / sd for signal, sd in zip(signals, noises, strict=True))
         found.append(Region(int(label), int(inside.sum()), signals[0], signals[1], snr, snr_after))
     return found

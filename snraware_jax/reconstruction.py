@@ -43,7 +43,9 @@ def reconstruct_file(
       InputError: if the input cannot be used, or an output exists that was not made from it; nothing is written then.
     """
     scans = read_scans(source, noise, without_noise=noise_from_edges)
-    if noise_from_edges:
+    if noise_from_edges and scans[0].noise.size:
+        warnings.warn(f"{source.name} has a noise scan, which is used instead of its edges", stacklevel=2)
+    elif noise_from_edges:
         warnings.warn(f"{source.name}: noise from beside the field of view; SNR units are approximate", stacklevel=2)
         scans = edges.with_noise_from_edges(scans)
     names = [scan.name for scan in scans]

@@ -526,5 +526,9 @@ def test_noise_beside_the_field_of_view_in_place_of_a_noise_scan(scan, tmp_path,
     assert "noise from beside the field of view; SNR units are approximate" in capsys.readouterr().err
     write_scan(raw, scan)
     assert cli.main([*command[:2], "-o", str(tmp_path / "exact.h5"), *command[4:]]) == 0
-    found, exact = (read_series(tmp_path / name).image for name in ("scan.h5", "exact.h5"))
+    both = ["reconstruct", str(raw), "-o", str(tmp_path / "both.h5"), "--accelerations", "2", "--noise-from-edges"]
+    assert cli.main(both) == 0
+    assert "has a noise scan, which is used instead of its edges" in capsys.readouterr().err
+    found, exact, own = (read_series(tmp_path / name).image for name in ("scan.h5", "exact.h5", "both.h5"))
+    np.testing.assert_array_equal(own, exact)
     assert np.linalg.norm(found) / np.linalg.norm(exact) == pytest.approx(1, abs=0.1)

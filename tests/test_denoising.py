@@ -2,18 +2,20 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import nibabel as nib
 import numpy as np
 import pytest
 
-from snraware_jax import cli, denoising, image_check, own_noise
+from snraware_jax import cli, denoising, image_check, own_noise, shipped
 from snraware_jax.errors import InputError
 from snraware_jax.formats.hdf5 import write_series
 from snraware_jax.formats.images import Images, read
 from snraware_jax.formats.series import Series
 from snraware_jax.inference import bundle, denoiser
+from snraware_jax.inference.units import sd_of_noise
 from snraware_jax.models import ModelSettings, build
 from tests.inference.test_units import scan
 
@@ -115,12 +117,21 @@ def test_what_is_no_result_is_refused():
         denoising.denoise(lambda image, g_map: image * np.nan, images(), scale)
 
 
+def untrained(path, frames: int = 6, **settings) -> Path:
+    """A bundle whose tiles hold `images()` whole, of as many frames."""
+    settings = ModelSettings(cells="C2", channels=2, levels=1, patch=(4, 8, 8), norm="channel", **settings)
+    bundle.save(path, settings, build(settings), {"imported_from": "nothing"}, bundle.Tiling((frames, 64, 96), (0, 0, 0)))
+    return path
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    settings = ModelSettings(cells="C2", channels=2, levels=1, patch=(4, 8, 8), norm="channel")
-    path = tmp_path_factory.mktemp("model") / "model.snr"
-    bundle.save(path, settings, build(settings), {"imported_from": "nothing"}, bundle.Tiling((6, 64, 96), (0, 0, 0)))
-    return path
+    return untrained(tmp_path_factory.mktemp("model") / "model.snr")
+
+
+@pytest.fixture(scope="module")
+def of_magnitudes(tmp_path_factory):
+    return untrained(tmp_path_factory.mktemp("model") / "magnitude.snr", input="magnitude_g")
 
 
 def nifti(path, data) -> None:
@@ -142,6 +153,7 @@ def test_twenty_mixed_files_three_of_them_broken(model, tmp_path, capsys):
     command = ["denoise", str(study), "-m", str(model), "-o", str(tmp_path / "out")]
     assert cli.main(command) == 1
     said = capsys.readouterr()
+    assert said.out.count("compiling once, for tiles of 6 x 64 x 96") == 1
     assert "17 of 20 files done, 0 were there already, 3 failed" in said.out
     for name in ("3.nii.gz", "b/4.npy", "b/5.npy"):
         assert str(study / name) in said.err
@@ -209,6 +221,154 @@ def test_magnitudes_for_a_complex_model(model, tmp_path, capsys):
     assert "a.npy is magnitude only; the model was trained on complex data. Add --phase FILE" in capsys.readouterr().err
 
 
+def test_magnitudes_without_a_model_named(model, of_magnitudes, tmp_path, capsys, monkeypatch):
+    """The package's model of magnitudes takes them, that of complex images everything else; what is neither is refused."""
+    monkeypatch.setattr(shipped, "file_of", lambda name: {"complex": model, "magnitude": of_magnitudes}[name])
+    data = images().data[:, 0]
+    np.save(tmp_path / "m.npy", np.abs(data))
+    np.save(tmp_path / "c.npy", data)
+    np.save(tmp_path / "real.npy", data.real)
+    to = lambda name: ["denoise", str(tmp_path / f"{name}.npy"), "-o", str(tmp_path / f"{name}_dn.npy")]
+    for name, used in (("m", of_magnitudes), ("c", model)):
+        assert cli.main(to(name)) == 0
+        assert ("so with the model of magnitudes" in capsys.readouterr().out) == (name == "m")
+        assert json.loads((tmp_path / f"{name}_dn.npy.json").read_text())["bundle"] == bundle.load(used).sha256
+    assert cli.main(to("m")) == 0
+    assert "left as it is" in capsys.readouterr().out
+    refusals = {
+        "has values below 0, down to -": to("real"),
+        "noise maps, --mask and --strength sure need complex images": [*to("m"), "--noise-map", "--overwrite"],
+        "Add --phase FILE, or use a magnitude model": [*to("m"), "-m", str(model), "--overwrite"],
+    }
+    for message, command in refusals.items():
+        assert cli.main([*command, *(["--units=snr"] if "real" in message else [])]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "real_dn.npy").exists()
+
+
+def test_a_model_of_the_package_is_not_taken_from_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "complex").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert shipped.find("complex") == shipped.file_of("complex")
+    with pytest.raises(InputError, match="other: no such bundle; give a file NAME.snr, or one of .* complex, magnitude"):
+        shipped.find("other")
+
+
+def test_what_is_read_or_of_others_is_not_written_over(model, tmp_path, capsys):
+    data = images().data
+    for name, part in (("mag", np.abs(data)), ("out_phase", np.angle(data)), ("pha", np.angle(data))):
+        nifti(tmp_path / f"{name}.nii.gz", part.astype(np.float32))
+    command = ["denoise", str(tmp_path / "mag.nii.gz"), "-m", str(model), "-o", str(tmp_path / "out.nii.gz"), "--units=snr"]
+    before = (tmp_path / "out_phase.nii.gz").read_bytes()
+    assert cli.main([*command, "--phase", str(tmp_path / "out_phase.nii.gz")]) == 2
+    assert "out_phase.nii.gz is an input: give -o another name" in capsys.readouterr().err
+    assert cli.main([*command, "--phase", str(tmp_path / "pha.nii.gz")]) == 2
+    assert "out_phase.nii.gz exists and was not made from this input" in capsys.readouterr().err
+    assert (tmp_path / "out_phase.nii.gz").read_bytes() == before
+    (tmp_path / "out_phase.nii.gz").unlink()
+    (tmp_path / "out.nii.gz.json").write_text('{"mine": 1}')
+    assert cli.main([*command, "--phase", str(tmp_path / "pha.nii.gz")]) == 2
+    assert "out.nii.gz.json exists and was not made from this input" in capsys.readouterr().err
+    (tmp_path / "out.nii.gz.json").unlink()
+    assert cli.main([*command, "--phase", str(tmp_path / "pha.nii.gz")]) == 0
+    assert (tmp_path / "out_phase.nii.gz").exists()
+
+
+def test_interrupted_while_it_wrote(model, tmp_path, capsys, monkeypatch):
+    """The same command goes on, as the message says; what failed before an output leaves nothing."""
+    np.save(tmp_path / "a.npy", images().data[:, 0])
+    command = ["denoise", str(tmp_path / "a.npy"), "-m", str(model), "-o", str(tmp_path / "b.npy")]
+
+    def interrupted(then):
+        def write(*arguments, **options):
+            then(*arguments, **options)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(denoising.images_of, "write", write)
+        assert cli.main(command) == 130
+        assert "interrupted; the same command does what is missing" in capsys.readouterr().err
+        monkeypatch.undo()
+
+    interrupted(lambda *_, **__: None)
+    assert not list(tmp_path.glob("b*"))
+    interrupted(denoising.images_of.write)
+    assert (tmp_path / "b.npy").exists()
+    assert cli.main(command) == 0
+    assert json.loads((tmp_path / "b.npy.json").read_text())["outputs"] == ["b.npy"]
+
+
+def test_a_series_over_g_in_a_format_that_cannot_say_so(model, tmp_path):
+    data = images().data[:, 0]
+    g_map = np.linspace(1, 3, 90, dtype=np.float32) * np.ones((64, 1), np.float32)
+    write_series(tmp_path / "scan.h5", Series(data, g_map, g_map[None], (2,), 2))
+    for name in ("out.h5", "out.npz"):
+        assert cli.main(["denoise", str(tmp_path / "scan.h5"), "-m", str(model), "-o", str(tmp_path / name)]) == 0
+    own, other = read(tmp_path / "out.h5").data[:, 0], np.load(tmp_path / "out.npz")
+    np.testing.assert_allclose(read(tmp_path / "out.npz").data[:, 0], own * g_map, rtol=1e-5)
+    assert "g_map" in other
+
+
+def test_a_slice_of_zeros_has_no_noise(tmp_path):
+    volume = np.stack([images().data[:2, 0], np.zeros((2, 64, 90), np.complex64)], axis=1)
+    nifti(tmp_path / "a.nii.gz", volume)
+    to = ["-m", str(untrained(tmp_path / "model.snr", frames=2)), "-o", str(tmp_path / "b.nii.gz"), "--noise-map"]
+    assert cli.main(["denoise", str(tmp_path / "a.nii.gz"), *to]) == 0
+    noise = read(tmp_path / "b_noise.nii.gz").data
+    assert not noise[:, 1].any()
+    assert (noise[:, 0] > 0).all()
+
+
+def test_a_region_of_zeros_is_refused_before_anything_is_computed(model, tmp_path, capsys):
+    data = images().data[:, 0]
+    data[:, :, :10] = 0
+    mask = np.zeros((64, 90), np.uint8)
+    mask[:, 30:40], mask[:, :5] = 1, 2
+    np.save(tmp_path / "a.npy", data)
+    np.save(tmp_path / "m.npy", mask)
+    to = ["-m", str(model), "-o", str(tmp_path / "b.npy"), "--mask", str(tmp_path / "m.npy")]
+    assert cli.main(["denoise", str(tmp_path / "a.npy"), *to]) == 2
+    assert "m.npy: the image is 0 in all of region 2, so it has no SNR" in capsys.readouterr().err
+    assert not (tmp_path / "b.npy").exists()
+
+
+def test_a_noise_scan(model, tmp_path, capsys):
+    """Its SD over g is what the images are divided by; signal in it, or another matrix, is refused."""
+    rng = np.random.default_rng(3)
+    noise = 37.4 * (rng.normal(size=(2, 64, 90, 2)) @ [1, 1j]).astype(np.complex64)
+    np.save(tmp_path / "a.npy", images(37.4).data[:, 0])
+    np.save(tmp_path / "noise.npy", noise)
+    np.save(tmp_path / "other.npy", noise[:, :32])
+    command = ["denoise", str(tmp_path / "a.npy"), "-m", str(model), "-o", str(tmp_path / "b.npy"), "--noise-scan"]
+    refusals = {
+        "other.npy: the noise scan is 32x90x2, the image 64x90x6": "other.npy",
+        "signal.npy: is not noise of one SD over g alone": "signal.npy",
+    }
+    np.save(tmp_path / "signal.npy", images(37.4).data[:, 0])
+    for message, name in refusals.items():
+        assert cli.main([*command, str(tmp_path / name)]) == 2
+        assert message in capsys.readouterr().err
+    assert cli.main([*command, str(tmp_path / "noise.npy")]) == 0
+    assert json.loads((tmp_path / "b.npy.json").read_text())["divisor"] == pytest.approx(37.4, rel=0.01)
+    magnitudes = np.abs(noise)
+    assert sd_of_noise(magnitudes, np.ones((64, 90)), tmp_path) == pytest.approx(37.4, rel=0.01)
+
+
+def test_a_scaled_g_map_and_values_that_are_not_finite(model, tmp_path, capsys):
+    data = images(1.42).data[:, 0]
+    np.save(tmp_path / "a.npy", data)
+    np.save(tmp_path / "g.npy", np.full((64, 90), 142, np.float32))
+    to = ["-m", str(model), "-o", str(tmp_path / "b.npy")]
+    assert cli.main(["denoise", str(tmp_path / "a.npy"), *to, "--gmap", str(tmp_path / "g.npy")]) == 0
+    assert "g-map median is 142: looks like Gadgetron's x100; dividing." in capsys.readouterr().out
+    data[1, 2, 3:5] = np.nan
+    np.save(tmp_path / "n.npy", data)
+    assert cli.main(["denoise", str(tmp_path / "n.npy"), "-m", str(model), "-o", str(tmp_path / "c.npy")]) == 2
+    said = capsys.readouterr().err
+    assert "n.npy" in said
+    assert "2 " in said
+    assert "[1, 0, 2, 3]" in said or "(1, 0, 2, 3)" in said
+
+
 def test_info(model, capsys):
     assert cli.main(["info", str(model)]) == 0
     said = capsys.readouterr().out
@@ -218,10 +378,11 @@ def test_info(model, capsys):
     assert json.loads(capsys.readouterr().out)["card"] == {"imported_from": "nothing"}
 
 
-def test_noise_map_report_and_strength_by_sure(model, tmp_path, capsys):
+def test_noise_map_report_and_strength_by_sure(tmp_path, capsys):
     """All of them beside the output, in its units and geometry; made again when they are gone; not over a user's own files."""
-    source, output = tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"
-    nifti(source, images(37.4).data)
+    source, output, model = tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", untrained(tmp_path / "model.snr", frames=2)
+    data = images(37.4).data[:2]
+    nifti(source, data)
     command = ["denoise", str(source), "-m", str(model), "-o", str(output), "--units=auto", "--noise-map", "--report"]
     np.save(tmp_path / "mask.npy", np.arange(64 * 90).reshape(64, 90) < 900)
     command += ["--mask", str(tmp_path / "mask.npy")]
@@ -233,12 +394,12 @@ def test_noise_map_report_and_strength_by_sure(model, tmp_path, capsys):
     assert cli.main(command) == 0
     said = capsys.readouterr().out
     assert "noise SD of the output to first order, if that of the input is white over g" in said
-    assert "a.nii.gz: region 1, 5,400 points: SNR" in said
-    assert json.loads((tmp_path / "b.nii.gz.json").read_text())["regions"][0]["points"] == 5400
+    assert "a.nii.gz: region 1, 1,800 points: SNR" in said
+    assert json.loads((tmp_path / "b.nii.gz.json").read_text())["regions"][0]["points"] == 1800
     noise = read(tmp_path / "b_noise.nii.gz")
-    assert noise.data.shape == images().data.shape
+    assert noise.data.shape == data.shape
     assert np.isrealobj(noise.data)
-    network, before = denoiser.load(model), images(37.4).data[:, 0]
+    network, before = denoiser.load(model), data[:, 0]
     key, g_map = jax.random.key(1), np.ones(before.shape[1:], np.float32)
     first = (before / json.loads((tmp_path / "b.nii.gz.json").read_text())["divisor"]).astype(np.complex64)
     changed = network.whole(first + 1e-4 * own_noise.noise_of(first, g_map)(key), g_map) - network.whole(first, g_map)

@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"snraware: {describe(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("snraware: interrupted; the same command does what is missing", file=sys.stderr)
+        more = "; the same command does what is missing" if options.run in (reconstruct.run, denoise.run) else ""
+        print(f"snraware: interrupted{more}", file=sys.stderr)
         return 130
 
 

@@ -45,11 +45,10 @@ def run(options: argparse.Namespace) -> int:
     there = [path for path in (options.output, *([g_map_output] if apart else [])) if path.exists()]
     if there and not options.overwrite:
         raise InputError(f"{there[0]} is there already: give -o another name, or --overwrite.")
-    if g_map is not None and images.units.get("over_g") and suffix not in (".h5", ".hdf5"):
-        # no other format can say that noise has SD 1 everywhere; with a g-map beside it, it would be taken for g
-        images = replace(images, data=images.data * denoising.positive(g_map))
+    converted = denoising.with_its_noise(images, options.output)
+    if converted is not images:
         print("multiplied by the g-map, so that the noise has its SD")
-    written = dict.fromkeys(images_of.write(options.output, images, images), images)
+    written = dict.fromkeys(images_of.write(options.output, converted, images), images)
     if g_map is not None and apart:
         one = replace(images, data=g_map[None])
         written |= dict.fromkeys(images_of.write(g_map_output, one, one), one)

@@ -35,11 +35,14 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         "--noise-sd", type=float, metavar="SD", help="noise SD of the images where g is 1, by which they are divided"
     )
     verb.add_argument(
+        "--noise-scan", type=Path, metavar="FILE", help="images of noise alone, to measure that SD on (one input)"
+    )
+    verb.add_argument(
         "--strength",
         type=_strength,
         default=1.0,
         metavar="S",
-        help="from 0 (as it was) to 1 (default); sure: the best by Stein's estimate",
+        help="how much of it, above 0 to 1 (default); sure: the best by Stein's estimate",
     )
     verb.add_argument(
         "--noise-map", action="store_true", help="also the noise SD of the output, OUT_noise (16 derivatives of the model)"
@@ -59,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--noise-sd {options.noise_sd:g}: give a number above 0.")
     if options.strength is not None and not 0 < options.strength <= 1:
         raise InputError(f"--strength {options.strength:g}: give a number above 0, up to 1, or sure.")
+    if options.noise_sd is not None and options.noise_scan:
+        raise InputError("--noise-sd and --noise-scan both give the noise SD: leave one out.")
     if options.gmap_resize and not options.gmap:
         raise InputError("--gmap-resize belongs to --gmap FILE.")
 
@@ -74,16 +79,20 @@ def run(options: argparse.Namespace) -> int:
             return False
 
     todo = files.image_jobs(options.images, options.output, is_series, CONTAINERS)
-    if len(todo) > 1 and (options.phase or options.gmap or options.mask or options.series):
+    if len(todo) > 1 and (options.phase or options.gmap or options.mask or options.series or options.noise_scan):
         raise InputError(
-            f"--phase, --gmap, --mask and --series belong to one input, and there are {len(todo)}: give them one by one."
+            f"--phase, --gmap, --mask, --noise-scan and --series belong to one input, and there are {len(todo)}: "
+            "give them one by one."
         )
-    names = shipped.NAMES if options.model is None else (options.model,)
     if options.model is None:
-        print(f"denoise: no --model, so with a small one that comes with the package: {' or '.join(names)}", flush=True)
+        print(f"denoise: no --model, so with a small one that comes with the package: {' or '.join(shipped.NAMES)}", flush=True)
+        models = [shipped.file_of(name) for name in shipped.NAMES]
+    else:
+        models = [shipped.find(options.model)]
     compiled.keep()
-    told = _tiles_told() if len(todo) == 1 else None
-    networks = [denoiser.load(shipped.find(name), told=told) for name in names]
+    networks = [denoiser.load(model, told=_tiles_told() if len(todo) == 1 else None) for model in models]
+    tile = " x ".join(map(str, networks[0].bundle.tiling.tile))
+    print(f"denoise: compiling once, for tiles of {tile} (T x H x W), unless it was compiled before", flush=True)
     fields = {name: getattr(options, name) for name in Asked._fields}
     return files.run(
         todo,

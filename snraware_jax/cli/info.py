@@ -37,8 +37,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     times = lambda sizes: " x ".join(map(str, sizes))
     images = "magnitudes" if settings.magnitude else "complex images"
-    cells = f" of {settings.cells}" if settings.cells else ""
-    print(f"{options.model}: {settings.backbone}{cells}, {parameters(settings):,} parameters")
+    print(f"{options.model}: {settings.described}, {parameters(settings):,} parameters")
     print(f"  for {images} ({settings.input})")
     print(f"  tiles {times(found.tiling.tile)} (T x H x W), overlap {times(found.tiling.overlap)}")
     trained = card.get("configuration")

@@ -70,7 +70,7 @@ def read_scans(path: str | Path, noise: str | Path | None = None, *, without_noi
     Args:
       path: MRD file.
       noise: another MRD file, whose noise readouts are used instead of those of `path`.
-      without_noise: leave `noise` empty, `[C, 0]`, whatever the file holds.
+      without_noise: leave `noise` empty, `[C, 0]`, where the file holds none, instead of an error.
 
     Returns:
       Scans of one geometry and one noise scan, named as the file, with "slice 3" (set, contrast) where it holds several.
@@ -159,7 +159,7 @@ def _measurement(
     document, noise_path = document_of(path, xml), path if noise is None else noise
     noise_acquisitions = acquisitions if noise is None else stored(noise)[1]
     noise_samples, noise_dwell_us = None, 1.0
-    if not without_noise:
+    if not without_noise or flagged(noise_acquisitions["head"], ismrmrd.ACQ_IS_NOISE_MEASUREMENT).any():
         with _fitting(noise_path):
             noise_samples, noise_dwell_us = _noise(noise_path, noise_acquisitions)
     with _fitting(path):

@@ -2,7 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -136,14 +137,26 @@ def make_denoiser(
                 if OUT_OF_MEMORY not in str(error):
                     raise
                 if at_once == 1:
-                    sizes = " x ".join(map(str, shape))
-                    raise InputError(
-                        f"no memory for {sizes} (T x H x W) at once: export the network with a smaller --tile"
-                    ) from error
+                    raise _no_memory(" x ".join(map(str, shape)) + " (T x H x W) at once") from error
                 largest = at_once // 2
                 _say_fewer(largest, f"out of memory with {at_once} tiles")
 
     return denoise
+
+
+@contextmanager
+def memory_of(what: str) -> Iterator[None]:
+    """Says of what does not fit into memory what to do."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if OUT_OF_MEMORY not in str(error):
+            raise
+        raise _no_memory(what) from error
+
+
+def _no_memory(what: str) -> InputError:
+    return InputError(f"no memory for {what}: export the network with a smaller --tile")
 
 
 def whole(
@@ -198,14 +211,15 @@ def load(path: str | Path, batch: int = 8, told: Told | None = None) -> Bundled:
     graphdef, state = nnx.split(found.network)
     parts = graphdef, nnx.to_pure_dict(state)
     options: dict[str, Any] = {**found.tiling._asdict(), "batch": batch}
-    many, of_jax = make_denoiser(*parts, **options, told=told), whole(*parts, **options)
+    # one tile at a time, because it is differentiated for several probes at once, which take the memory of as many
+    many, of_jax = make_denoiser(*parts, **options, told=told), whole(*parts, **options | {"batch": 1})
     (_, height, width), (_, *shared) = found.tiling
     if not _takes(*parts, (1, height, width)):
         return Bundled(found, many, of_jax)
     # a single frame continued to the length of a tile is that frame many times over, which costs as often as much and tells nothing
     options |= {"tile": (1, height, width), "overlap": (0, *shared)}
     single = make_denoiser(*parts, **options, told=told)
-    by_frames = jax.tree_util.Partial(_by_frames, whole(*parts, **options), of_jax)
+    by_frames = jax.tree_util.Partial(_by_frames, whole(*parts, **options | {"batch": 1}), of_jax)
     return Bundled(found, lambda image, g_map: _by_frames(single, many, image, g_map), by_frames)
 
 

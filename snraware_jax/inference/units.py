@@ -1,8 +1,11 @@
 """Noise SD of images from their own background: whether they are in SNR units, and by what they have to be divided."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from snraware_jax.errors import InputError
 
 FEWEST = 200  # voxels of background, whose SD is then known to 2.5 %
 BINS = 12  # of the histogram, to one noise SD
@@ -63,6 +66,33 @@ def background(data: np.ndarray, g_map: np.ndarray | None = None) -> Background 
     if below < FEWEST or not 0.6 < share / expected < 1.6:
         return None
     return Background(sd, int(below))
+
+
+def sd_of_noise(data: np.ndarray, g_map: np.ndarray, path: Path) -> float:
+    """Noise SD per real component over g of images that hold noise alone: sqrt(mean |n / g|^2 / 2), of magnitudes too.
+
+    Args:
+      data: `[..., H, W]` complex, or real magnitudes. Exact zeros, of masks and of padding, are left out.
+      g_map: that fits; points of 0 are left out.
+      path: of the file, for messages.
+
+    Raises:
+      InputError: if there are too few points, or they are no noise of one SD, which has Rayleigh's share below half of it.
+    """
+    magnitude, g_map = np.abs(data).astype(np.float64), np.broadcast_to(g_map, data.shape)
+    inside = (magnitude > 0) & (g_map > 0)
+    over = magnitude[inside] / g_map[inside]
+    if over.size < 10 * FEWEST:
+        raise InputError(
+            f"{path}: {over.size} points that are not 0, fewer than {10 * FEWEST}: a noise scan is needed, or --noise-sd SD."
+        )
+    sd = float(np.sqrt(np.mean(over**2) / 2))
+    share, expected = np.mean(over < sd / 2), -np.expm1(-1 / 8)
+    if not 0.8 < share / expected < 1.25:
+        raise InputError(
+            f"{path}: is not noise of one SD over g alone (magnitudes are not Rayleigh's): give a scan without signal."
+        )
+    return sd
 
 
 def _first_peak(magnitude: np.ndarray) -> float | None:

@@ -117,6 +117,11 @@ class ModelSettings:
             )
 
     @property
+    def described(self) -> str:
+        """In words: "hrnet of T1L1G1", or "stack", which has no cells."""
+        return f"{self.backbone} of {self.cells}" if self.cells else self.backbone
+
+    @property
     def magnitude(self) -> bool:
         """Whether it sees magnitudes, without phase."""
         return self.input.startswith("magnitude")
