@@ -181,13 +181,27 @@ def test_nothing_came():
     assert replies.texts == ["nothing to denoise: no image and no readout came before CLOSE."]
 
 
+def with_attributes(image: ismrmrd.Image, xml: str) -> ismrmrd.Image:
+    """An image whose attributes are any text."""
+    image._Image__meta = type("Meta", (), {"serialize": lambda self: xml})()
+    return image
+
+
 def test_a_doctype_is_not_read():
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><ismrmrdMeta>&b;</ismrmrdMeta>'
-    image = images_of(cine()[:1])[0]
-    image._Image__meta = type("Meta", (), {"serialize": lambda self: bomb})()
-    replies, _ = session(stream_of([image]))
+    replies, _ = session(stream_of([with_attributes(image, bomb) for image in images_of(cine()[:1])]))
     assert "its XML has a DOCTYPE" in replies.texts[-1]
     np.testing.assert_array_equal(replies.series(2001), cine()[:1])
+
+
+@pytest.mark.parametrize("depth", [2_000, 100_000])
+@pytest.mark.parametrize("close", [True, False])
+def test_attributes_too_deep_to_be_written_again(depth, close):
+    """Images come back, denoised or as they came, with attributes of their own."""
+    deep = f"<ismrmrdMeta>{'<a>' * depth}{'</a>' * depth}</ismrmrdMeta>"
+    replies, _ = session(stream_of([with_attributes(image, deep) for image in images_of(cine())], close))
+    np.testing.assert_array_equal(replies.series(1001 if close else 2001), cine() / 2 if close else cine())
+    assert all("ImageComments" in image.meta for image in replies.images)
 
 
 @pytest.fixture(scope="module")
