@@ -1,5 +1,6 @@
 """A conversation: what comes back for images and raw data, and that nothing is lost where it fails."""
 
+import errno
 import io
 import re
 import struct
@@ -123,6 +124,23 @@ def test_a_network_that_fails(network, message, capsys):
     np.testing.assert_array_equal(replies.series(2001), cine())
     assert message in replies.texts[-1]
     assert ("Traceback" in capsys.readouterr().err) == ("ZeroDivision" in message)
+
+
+def test_a_log_that_cannot_be_written_loses_nothing(monkeypatch):
+    """A full disk, where a failure would leave its traceback."""
+
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Failing(Halving):
+        def __call__(self, image, g_map):
+            raise RuntimeError("no device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    replies, _ = session(stream_of(images_of(cine())), Task(Failing(), units="snr"))
+    np.testing.assert_array_equal(replies.series(2001), cine())
+    assert "RuntimeError: no device" in replies.texts[-1]
 
 
 @pytest.mark.parametrize(
