@@ -32,7 +32,9 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("--units", choices=("known", "snr", "auto"), default="known", help=f"of images; {how}")
     verb.add_argument("--noise-sd", type=float, metavar="SD", help="noise SD of images where g is 1, by which they are divided")
     verb.add_argument("--noise", type=Path, metavar="FILE", help="MRD file with the noise scan, where raw data comes without")
-    verb.add_argument("--strength", type=float, default=1.0, metavar="S", help="from 0 (as it was) to 1 (default)")
+    verb.add_argument(
+        "--strength", type=float, default=1.0, metavar="S", help="above 0 (next to nothing removed), up to 1 (default)"
+    )
     verb.add_argument(
         "--noise-map", action="store_true", help="raw data: noise SD of the output too (16 derivatives of the model)"
     )
