@@ -7,6 +7,7 @@ from snraware_jax.errors import InputError
 
 PORT = 9002  # that MRD clients expect
 MEGABYTE = 1 << 20
+LONGEST = 1_000_000  # seconds; sockets take no number of them
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,7 +33,9 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("--units", choices=("known", "snr", "auto"), default="known", help=f"of images; {how}")
     verb.add_argument("--noise-sd", type=float, metavar="SD", help="noise SD of images where g is 1, by which they are divided")
     verb.add_argument("--noise", type=Path, metavar="FILE", help="MRD file with the noise scan, where raw data comes without")
-    verb.add_argument("--strength", type=float, default=1.0, metavar="S", help="from 0 (as it was) to 1 (default)")
+    verb.add_argument(
+        "--strength", type=float, default=1.0, metavar="S", help="above 0 (next to nothing removed), up to 1 (default)"
+    )
     verb.add_argument(
         "--noise-map", action="store_true", help="raw data: noise SD of the output too (16 derivatives of the model)"
     )
@@ -49,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     raw = Path(options.warm) if options.warm and Path(options.warm).is_file() else None
     size = parse_size(options.warm) if options.warm and not raw else None
 
+    import os
     import signal
     import sys
     import threading
@@ -67,16 +71,17 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("--noise-map needs a model of complex images: magnitudes' noise is not Gaussian.")
     task = Task(network, options.units, options.noise_sd, options.strength, options.noise, options.noise_map)
     log = lambda line: say(f"serve: {line}", sys.stderr)
-    stop = threading.Event()
+    stop, ending = threading.Event(), (signal.SIGINT, signal.SIGTERM)
 
-    def end(number: int, _frame: object) -> None:
+    def end(_number: int, _frame: object) -> None:
         stop.set()
-        signal.signal(number, signal.SIG_DFL)  # a second time it ends at once
+        for number in ending:
+            signal.signal(number, signal.SIG_DFL)  # a second time it ends at once, whichever comes
 
     with server.bind(options.host, options.port) as listener:  # before the model is compiled, for it may fail
         log(warm_raw(task, raw) if raw else warm(task, size))
         server.listen(listener)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending:
             signal.signal(number, end)
         host, port = listener.getsockname()[:2]
         if not server.is_loopback(host):
@@ -85,7 +90,9 @@ def run(options: argparse.Namespace) -> int:
             options.connections, options.waiting, options.idle, options.idle, limits=Limits(data=options.max_mb * MEGABYTE)
         )
         say(f"serve: ready on {host}:{port}, model {Path(options.model).name} {network.bundle.sha256[:12]}", sys.stdout)
-        server.serve(listener, task, how, stop, log)
+        at_rest = server.serve(listener, task, how, stop, log)
+    if not at_rest:
+        os._exit(0)  # an interpreter that ends under a thread that computes aborts, with another exit code
     return 0
 
 
@@ -98,6 +105,8 @@ def _require(options: argparse.Namespace) -> None:
         raise InputError(f"--port {options.port}: give a number from 0 to 65535.")
     if options.noise is not None and not options.noise.is_file():
         raise InputError(f"{options.noise}: no such file.")
+    if options.idle > LONGEST:
+        raise InputError(f"--idle {options.idle:g}: give at most {LONGEST} (seconds; eleven days).")
     for name in ("connections", "waiting", "idle", "max_mb"):
         if not 0 < getattr(options, name) < float("inf"):
             raise InputError(f"--{name.replace('_', '-')} {getattr(options, name):g}: give a number above 0.")

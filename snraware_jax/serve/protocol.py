@@ -190,10 +190,12 @@ def _skip_waveform(stream: BinaryIO, limits: Limits) -> None:
 def write_text(stream: BinaryIO, kind: Kind, text: str) -> None:
     """CONFIG_FILE, CONFIG_TEXT, METADATA or TEXT; texts end with NUL, as clients expect.
 
+    What is no UTF-8, as names of files may be, becomes question marks.
+
     Raises:
       ValueError: a name of a configuration that is too long.
     """
-    stored = text.encode() + b"\0"
+    stored = text.encode(errors="replace") + b"\0"
     stream.write(_number(kind))
     if kind is not Kind.CONFIG_FILE:
         stream.write(len(stored).to_bytes(4, "little") + stored)

@@ -1,5 +1,6 @@
 """What goes back to a client: images with the headers of what they were made from, and attributes that say what they are."""
 
+import contextlib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 
@@ -90,11 +91,17 @@ def _image_head(
 
 
 def described(attributes: str, role: str | None, comment: str, description: str) -> str:
-    """Attributes (XML) that say what an image is now, behind what they said before; new ones where they were no XML."""
-    try:
-        root = ET.fromstring(attributes) if attributes.strip() and is_plain(attributes) else ET.Element("ismrmrdMeta")
-    except (ET.ParseError, LookupError, ValueError):
-        root = ET.Element("ismrmrdMeta")
+    """Attributes (XML) that say what an image is now, behind what they said before.
+
+    New ones where they were no XML, or tags within tags so deep that Python cannot write them.
+    """
+    if attributes.strip() and is_plain(attributes):
+        with contextlib.suppress(ET.ParseError, LookupError, ValueError, RecursionError):
+            return _described(ET.fromstring(attributes), role, comment, description)
+    return _described(ET.Element("ismrmrdMeta"), role, comment, description)
+
+
+def _described(root: ET.Element, role: str | None, comment: str, description: str) -> str:
     if role is not None:
         _set(root, "DataRole", [role])
         _set(root, "ImageProcessingHistory", [*_values(root, "ImageProcessingHistory"), "SNRAWARE"])

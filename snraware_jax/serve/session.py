@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from snraware_jax.errors import InputError
 from snraware_jax.serve import protocol, work
-from snraware_jax.serve.protocol import Damaged, Image, Kind, Limits, Message, Readout
+from snraware_jax.serve.protocol import Image, Kind, Limits, Message, Readout
 from snraware_jax.serve.work import Answer, Task
 
 Ask = Callable[[Callable[[], Answer]], Answer]  # runs work where the network is
@@ -29,7 +29,7 @@ class Measurement:
       series: images by image_series_index.
       nbytes: of all this.
       texts: how many came.
-      given_back: whether its images went back as they came, for want of room.
+      given_back: why its images went back as they came, or were begun to; None: they are held.
       passed_on: images that came after that, and went back at once.
     """
 
@@ -38,7 +38,7 @@ class Measurement:
     series: dict[int, list[Image]] = field(default_factory=dict)
     nbytes: int = 0
     texts: int = 0
-    given_back: bool = False
+    given_back: str | None = None
     passed_on: int = 0
 
     def hold(self, message: Message, limits: Limits) -> None:
@@ -67,22 +67,25 @@ def converse(source: BinaryIO, sink: BinaryIO, task: Task, ask: Ask, limits: Lim
     """Everything of one connection, CLOSE included.
 
     Args:
-      source, sink: its two directions.
+      source, sink: its two directions; where reading ends in an InputError, it says why, and where it takes too long it is a
+        TimeoutError.
       task: what is done.
-      ask: runs work where the network is, and returns what it answers.
+      ask: runs work where the network is, and returns what it answers; or raises an InputError that says why it does not.
       limits: of what is accepted.
       say: a line for the log.
 
     Raises:
-      OSError: if the client cannot be reached any more.
+      OSError: if the client cannot be reached any more, or does not take what is sent.
     """
     measurement = Measurement()
     failure = _receive(source, sink, measurement, limits, say)
     if failure is None:
         _answer(sink, measurement, task, ask, say)
-    elif not measurement.given_back:
+    elif measurement.given_back is None:
         _give_back(sink, measurement, failure, say)
     else:
+        if failure != measurement.given_back:  # what ended the rest
+            _tell(sink, f"NOT DENOISED: {failure}", say)
         say(f"{measurement.passed_on} more images sent back as they came")
     protocol.write_close(sink)
     sink.flush()
@@ -90,29 +93,30 @@ def converse(source: BinaryIO, sink: BinaryIO, task: Task, ask: Ask, limits: Lim
 
 def _receive(source: BinaryIO, sink: BinaryIO, measurement: Measurement, limits: Limits, say: Say) -> str | None:
     """Holds what comes until CLOSE; what there is no room for goes back at once. Returns why it cannot be used."""
-    failure = None
-    try:
-        for message in protocol.messages(source, limits):
-            if failure is None:
-                try:
-                    measurement.hold(message, limits)
-                    _log(message, measurement, say)
-                    continue
-                except InputError as error:
-                    failure = str(error)
-                    _give_back(sink, measurement, failure, say)
-            if isinstance(message, Image):
-                _send(sink, work.originals([message], failure or ""))
-                measurement.passed_on += 1
-        return failure
-    except ConnectionError:
-        raise
-    except TimeoutError:
-        return "nothing came for too long: send CLOSE where a measurement ends, or raise --idle."
-    except Damaged as error:
-        return str(error)
-    except MemoryError:
-        return "no memory for what came: send it in parts."
+    failure, coming = None, protocol.messages(source, limits)
+    while True:
+        try:  # only what reading raises: a client that takes nothing is not one of which nothing came
+            message = next(coming, None)
+        except TimeoutError:
+            return "nothing came for too long: send CLOSE where a measurement ends, or raise --idle."
+        except InputError as error:
+            return str(error)
+        except MemoryError:
+            return "no memory for what came: send it in parts."
+        if message is None:
+            return failure
+        if failure is None:
+            try:
+                measurement.hold(message, limits)
+            except InputError as error:
+                failure = str(error)
+                _give_back(sink, measurement, failure, say)
+            else:
+                _log(message, measurement, say)
+                continue
+        if isinstance(message, Image):
+            _send(sink, work.originals([message], failure))
+            measurement.passed_on += 1
 
 
 def _log(message: Message, measurement: Measurement, say: Say) -> None:
@@ -165,11 +169,13 @@ def _report(sink: BinaryIO, name: str, answer: Answer, say: Say) -> None:
 
 def _give_back(sink: BinaryIO, measurement: Measurement, failure: str, say: Say) -> None:
     """All images held, as they came."""
+    series = measurement.series
+    # before anything is sent: where that fails, nothing is sent a second time
+    measurement.series, measurement.readouts, measurement.given_back = {}, [], failure
     _tell(sink, f"NOT DENOISED: {failure}", say)
-    for images in measurement.series.values():
+    for images in series.values():
         _send(sink, work.originals(images, failure))
-    say(f"{sum(map(len, measurement.series.values()))} images sent back as they came")
-    measurement.series, measurement.readouts, measurement.given_back = {}, [], True
+    say(f"{sum(map(len, series.values()))} images sent back as they came")
 
 
 def _tell(sink: BinaryIO, line: str, say: Say) -> None:

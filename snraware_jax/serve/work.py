@@ -1,5 +1,6 @@
 """What is done with a measurement: series of images are denoised, raw data is reconstructed and denoised."""
 
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from snraware_jax.formats.images import Images, fitting
 from snraware_jax.formats.series import Series
 from snraware_jax.formats.series_images import images_of
 from snraware_jax.inference.denoiser import Bundled
+from snraware_jax.progress import say
 from snraware_jax.recon import chain
 from snraware_jax.reconstruction import joined
 from snraware_jax.serve import replies
@@ -81,7 +83,7 @@ def attempted(work: Callable[[], Answer], otherwise: Callable[[str], Answer]) ->
         except (InputError, OSError) as error:
             answer = otherwise(str(error))
         except Exception as error:  # whatever one measurement does, the others are served
-            traceback.print_exc()
+            say(traceback.format_exc(), sys.stderr)
             answer = otherwise(f"the server failed ({type(error).__name__}: {error}): send its log to whoever runs it.")
     told = dict.fromkeys(str(one.message) for one in caught)
     return answer._replace(said=(*told, *answer.said))

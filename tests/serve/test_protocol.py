@@ -67,6 +67,8 @@ def test_texts_come_back():
     ]
     stream = written(*(lambda sink, one=one: protocol.write_text(sink, *one) for one in texts))
     assert list(protocol.messages(stream, Limits())) == texts
+    (text,) = protocol.messages(written(lambda sink: protocol.write_text(sink, Kind.TEXT, "\udcff.h5: no file")), Limits())
+    assert text == Text(Kind.TEXT, "?.h5: no file")
     with pytest.raises(ValueError, match="1024 are the most"):
         protocol.write_text(io.BytesIO(), Kind.CONFIG_FILE, "x" * 1024)
 

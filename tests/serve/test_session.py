@@ -1,7 +1,10 @@
 """A conversation: what comes back for images and raw data, and that nothing is lost where it fails."""
 
+import errno
 import io
 import re
+import struct
+import sys
 
 import ismrmrd
 import numpy as np
@@ -12,7 +15,7 @@ from snraware_jax.errors import InputError
 from snraware_jax.formats.images import Images
 from snraware_jax.formats.mrd import read_scans, write_scan, write_scans
 from snraware_jax.recon import chain
-from snraware_jax.serve.protocol import Limits
+from snraware_jax.serve.protocol import Kind, Limits
 from snraware_jax.serve.session import converse
 from snraware_jax.serve.warm import warm, warm_raw
 from snraware_jax.serve.work import Task
@@ -123,6 +126,23 @@ def test_a_network_that_fails(network, message, capsys):
     assert ("Traceback" in capsys.readouterr().err) == ("ZeroDivision" in message)
 
 
+def test_a_log_that_cannot_be_written_loses_nothing(monkeypatch):
+    """A full disk, where a failure would leave its traceback."""
+
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Failing(Halving):
+        def __call__(self, image, g_map):
+            raise RuntimeError("no device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    replies, _ = session(stream_of(images_of(cine())), Task(Failing(), units="snr"))
+    np.testing.assert_array_equal(replies.series(2001), cine())
+    assert "RuntimeError: no device" in replies.texts[-1]
+
+
 @pytest.mark.parametrize(
     ("pieces", "message"),
     [
@@ -161,6 +181,40 @@ def test_a_series_that_is_too_large_goes_back_as_it_comes():
     assert len(replies.texts) == 1
     assert "NOT DENOISED: the measurement is larger than the 100,000 bytes" in replies.texts[0]
     assert any("more images sent back" in line for line in said)
+    broken, _ = session(stream_of(pieces_of(series), close=False) + b"\x09\x00", limits=Limits(data=100_000))
+    assert "NOT DENOISED: message 9: there is none" in broken.texts[1]
+    assert len(broken.images) == 12
+
+
+class Stuck(io.BytesIO):
+    """A client that does not read for a while: its system takes so many images, then one is written in vain."""
+
+    def __init__(self, images: int):
+        super().__init__()
+        self.images = images
+
+    def write(self, data) -> int:
+        self.images -= bytes(data[:2]) == struct.pack("<H", Kind.IMAGE)
+        if self.images < 0:
+            self.images = 1000
+            raise TimeoutError("timed out")
+        return super().write(data)
+
+
+def test_a_client_that_does_not_read_is_sent_nothing_twice_and_told_nothing_wrong():
+    """Whether in the middle of what was held, or of what came after it."""
+    stream, limits = stream_of(pieces_of([cine(), cine(1)])), Limits(data=100_000)
+    for images in (2, 7):
+        sink, said = Stuck(images), []
+        with pytest.raises(TimeoutError):
+            converse(io.BytesIO(stream), sink, TASK, lambda do: do(), limits, said.append)
+        sink.seek(0)
+        replies = read_replies(sink)
+        assert len(replies.texts) == 1
+        assert "the measurement is larger" in replies.texts[0]
+        assert not any("nothing came" in line for line in said)
+        sent = [(image.image_series_index, image.phase) for image in replies.images]
+        assert len(sent) == len(set(sent)) == images
 
 
 def test_a_stream_that_ends_or_breaks_gives_back_what_came():
@@ -181,13 +235,27 @@ def test_nothing_came():
     assert replies.texts == ["nothing to denoise: no image and no readout came before CLOSE."]
 
 
+def with_attributes(image: ismrmrd.Image, xml: str) -> ismrmrd.Image:
+    """An image whose attributes are any text."""
+    image._Image__meta = type("Meta", (), {"serialize": lambda self: xml})()
+    return image
+
+
 def test_a_doctype_is_not_read():
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><ismrmrdMeta>&b;</ismrmrdMeta>'
-    image = images_of(cine()[:1])[0]
-    image._Image__meta = type("Meta", (), {"serialize": lambda self: bomb})()
-    replies, _ = session(stream_of([image]))
+    replies, _ = session(stream_of([with_attributes(image, bomb) for image in images_of(cine()[:1])]))
     assert "its XML has a DOCTYPE" in replies.texts[-1]
     np.testing.assert_array_equal(replies.series(2001), cine()[:1])
+
+
+@pytest.mark.parametrize("depth", [2_000, 100_000])
+@pytest.mark.parametrize("close", [True, False])
+def test_attributes_too_deep_to_be_written_again(depth, close):
+    """Images come back, denoised or as they came, with attributes of their own."""
+    deep = f"<ismrmrdMeta>{'<a>' * depth}{'</a>' * depth}</ismrmrdMeta>"
+    replies, _ = session(stream_of([with_attributes(image, deep) for image in images_of(cine())], close))
+    np.testing.assert_array_equal(replies.series(1001 if close else 2001), cine() / 2 if close else cine())
+    assert all("ImageComments" in image.meta for image in replies.images)
 
 
 @pytest.fixture(scope="module")
