@@ -69,8 +69,10 @@ def middle(record: "Record", size: tuple[int, int, int]) -> "Record":
     return replace(record, image=record.image[t, y, x], gmaps=record.gmaps[:, y, x])
 
 
-def measure(workdir: Path, series: int, size: tuple[int, int, int], realisations: int, truth: int) -> list[dict[str, Any]]:
-    """Figures of every colour."""
+def measure(
+    workdir: Path, colours: list[str], series: int, size: tuple[int, int, int], realisations: int, truth: int
+) -> list[dict[str, Any]]:
+    """Figures of every colour of `noises`."""
     from configs import base
     from data_pipeline.sources import open_source
     from snraware_jax.errors import InputError
@@ -83,9 +85,12 @@ def measure(workdir: Path, series: int, size: tuple[int, int, int], realisations
     if found.magnitude:
         raise InputError(f"{workdir}: a network of magnitudes, whose noise is not additive; give one of complex images")
     denoise: Any = found.whole()
+    settings = noises()
     return [
-        {"colour": colour} | errors(denoise, records, settings, realisations) | maps(denoise, records[0], settings, truth)
-        for colour, settings in noises().items()
+        {"colour": colour}
+        | errors(denoise, records, settings[colour], realisations)
+        | maps(denoise, records[0], settings[colour], truth)
+        for colour in colours
     ]
 
 
@@ -175,6 +180,7 @@ def show(report: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", required=True, type=Path, help="folder of launch/train.py, of complex images")
+    parser.add_argument("--colours", nargs="+", choices=list(noises()), default=list(noises()), help="of the noise [all]")
     parser.add_argument("--series", type=int, default=4, help="of its test set [4]")
     parser.add_argument("--size", default="8,48,48", help="T, H, W of their middle that is used [8,48,48]")
     parser.add_argument("--realisations", type=int, default=24, help="of the noise of each series [24]")
@@ -183,7 +189,8 @@ def main() -> None:
     options = parser.parse_args()
     frames, height, width = map(int, options.size.split(","))
     report: dict[str, Any] = {"benchmark": "uncertainty", "command": " ".join(sys.argv), "peak_snr": LEVEL}
-    report["rows"] = measure(options.workdir, options.series, (frames, height, width), options.realisations, options.truth)
+    size = (frames, height, width)
+    report["rows"] = measure(options.workdir, options.colours, options.series, size, options.realisations, options.truth)
     report["machine"] = machine.describe(("jax", "jaxlib", "flax", "numpy"))
     print(show(report))
     if options.json:

@@ -106,13 +106,15 @@ def test_precision_and_uncertainty_of_a_run(tiny_run, tiny_records, tmp_path):
     assert 1e-5 < run["median_difference"] <= run["largest_difference"] < 0.05
     assert run["gain_bfloat16_db"] == pytest.approx(run["gain_float32_db"], abs=0.1)
 
-    few = ("--series=1", "--size=4,16,16", "--realisations=2", "--truth=4")
+    few = ("--series=1", "--size=4,16,16", "--realisations=2", "--truth=4", "--colours", "strongly coloured")
     command = [sys.executable, "benchmarks/uncertainty.py", f"--workdir={workdir}", *few, "--json", str(output)]
     finished = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
-    rows = json.loads(output.read_text())["rows"]
-    assert [row["colour"] for row in rows] == ["white", "mildly coloured", "strongly coloured"]
-    assert all(row["mse"] > 0 and row["derivative_error"] > 0 for row in rows)
+    (row,) = json.loads(output.read_text())["rows"]
+    assert row["colour"] == "strongly coloured"
+    assert row["mse"] > 0 < row["derivative_error"]
+    assert row["sure"] != row["sure_at_equal_power"]
+    assert row["standard_error_at_equal_power"] > 0 < row["standard_error"]
     assert "Mean squared error and SURE" in finished.stdout
 
 
