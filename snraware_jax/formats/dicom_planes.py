@@ -12,12 +12,11 @@ import numpy as np
 
 from snraware_jax.errors import InputError
 from snraware_jax.formats.scaled import Scale
+from snraware_jax.formats.stack import SAME_DIRECTION, SAME_PLACE_MM, require_complete
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-SAME_PLACE_MM = 1e-2
-SAME_DIRECTION = 1e-4
 # copies of the rescaling that Philips keeps where exporters lose the standard attributes
 PHILIPS_INTERCEPT, PHILIPS_SLOPE = (0x2005, 0x1409), (0x2005, 0x140A)
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -204,11 +203,11 @@ def lay_out(path: Path, planes: Sequence[Plane]) -> Layout:
     jitters); else by the instance number; the first of these that tells all images of a place apart.
 
     Raises:
-      InputError: several sizes, orientations or stacks of slices, images without a place, missing or double.
+      InputError: several sizes, orientations or stacks of slices, images without a place, missing or double, slices missing.
     """
     _require_alike(path, planes)
     if len(planes) == 1:
-        return Layout([list(planes)], *_geometry([planes[0]], {}), "one image", {})
+        return Layout([list(planes)], *_geometry(planes[:1]), "one image", {})
     stacks = _stacks(path, planes)
     counts = sorted({len(stack) for stack in stacks})
     if len(counts) > 1:
@@ -218,9 +217,10 @@ def lay_out(path: Path, planes: Sequence[Plane]) -> Layout:
             f"{len(short)}, others up to {counts[-1]}; add the missing files, or take others out."
         )
     order, stacks = _in_time(path, stacks)
-    notes: dict = {}
     first = [stack[0] for stack in stacks]
-    affine, spacing = _geometry(first, notes)
+    normal = np.cross(*np.reshape(first[0].orientation, (2, 3)))
+    notes = require_complete(path, np.array([plane.position for plane in first]), normal)
+    affine, spacing = _geometry(first)
     return Layout([list(frame) for frame in zip(*stacks, strict=True)], affine, spacing, order, notes)
 
 
@@ -285,16 +285,13 @@ def _in_time(path: Path, stacks: list[list[Plane]]) -> tuple[str, list[list[Plan
     )
 
 
-def _geometry(slices: Sequence[Plane], notes: dict) -> tuple[np.ndarray | None, tuple[float, float, float] | None]:
+def _geometry(slices: Sequence[Plane]) -> tuple[np.ndarray | None, tuple[float, float, float] | None]:
     first = slices[0]
     if first.position is None or first.orientation is None or first.spacing is None:
         return None, None
     across, down = np.reshape(first.orientation, (2, 3))
     normal, places = np.cross(across, down), np.array([plane.position for plane in slices])
-    steps = np.diff(places @ normal)
-    if len(steps) and steps.max() - steps.min() > 0.01 * steps.mean():
-        notes["uneven_slices_mm"] = [float(steps.min()), float(steps.max())]
-    step = (places[-1] - places[0]) / len(steps) if len(steps) else normal * (first.thickness or 1.0)
+    step = (places[-1] - places[0]) / (len(places) - 1) if len(places) > 1 else normal * (first.thickness or 1.0)
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = across * first.spacing[1], down * first.spacing[0]
     affine[:3, 2], affine[:3, 3] = step, places[0]

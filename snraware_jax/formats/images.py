@@ -55,6 +55,23 @@ def size(shape: tuple[int, ...]) -> str:
     return "x".join(str(n) for n in (height, width, *(n for n in reversed(others) if n > 1)))
 
 
+def remarks(images: Images, name: str) -> list[str]:
+    """What a user should know of the geometry of images, a line each; nothing where all is as usual.
+
+    Args:
+      images: as `read` returns them.
+      name: of their file, for the lines.
+    """
+    said = []
+    if uneven := images.metadata.get("uneven_slices_mm"):
+        least, largest, apart = uneven
+        said.append(
+            f"{name}: SLICES LIE UNEVENLY, {least:.4g} to {largest:.4g} mm apart: an affine, whose steps are even, puts them up to "
+            f"{apart:.3g} mm from their places"
+        )
+    return said
+
+
 def read(
     path: str | Path,
     *,
