@@ -10,7 +10,7 @@ import numpy as np
 
 from snraware_jax.errors import InputError
 from snraware_jax.formats.arrays import BROKEN, as_numbers, joined
-from snraware_jax.formats.images import Images, fitting
+from snraware_jax.formats.images import Images, Wanted, fitting
 
 G_MAPS = ("gmap", "gfactor")  # their names in the two versions of the program
 
@@ -22,7 +22,7 @@ class Template(NamedTuple):
     axes: int
 
 
-def read_images(path: Path, series: str | None = None) -> Images:
+def read_images(path: Path, series: str | None = None, wanted: Wanted = "images and g-map") -> Images:
     """Read a folder of the authors' arrays, or the pair that one of its files belongs to.
 
     A g-map [RO, E1] is for all frames; one of [RO, E1, N] beside an image [RO, E1, N] makes the N slices.
@@ -30,6 +30,7 @@ def read_images(path: Path, series: str | None = None) -> Images:
     Args:
       path: the folder, or NAME_real.npy in it.
       series: NAME, where the folder holds several.
+      wanted: whether its g-map is read.
 
     Raises:
       InputError: a missing half, halves that differ, other axes, a g-map of another size, damaged files.
@@ -42,7 +43,7 @@ def read_images(path: Path, series: str | None = None) -> Images:
             "two real arrays [RO, E1], [RO, E1, T] or [RO, E1, T, S] are needed: export them again."
         )
     image = joined(real, imaginary)
-    g_path = next((file for file in (folder / f"{g_name}.npy" for g_name in G_MAPS) if file.is_file()), None)
+    g_path = g_map_beside(folder) if wanted == "images and g-map" else None
     data, g_map = _arrange(image), None
     if g_path is not None:
         data, g_map = _with_map(g_path, image, _load(g_path))
@@ -53,6 +54,11 @@ def read_images(path: Path, series: str | None = None) -> Images:
         metadata={"format": "NumPy, real and imaginary part", "name": name, "g_map_from": g_path and g_path.name},
         template=Template(name, image.ndim),
     )
+
+
+def g_map_beside(folder: Path) -> Path | None:
+    """The g-map of a folder."""
+    return next((file for file in (folder / f"{name}.npy" for name in G_MAPS) if file.is_file()), None)
 
 
 def _choose(folder: Path, series: str | None) -> str:
@@ -87,8 +93,8 @@ def _with_map(path: Path, image: np.ndarray, g_map: np.ndarray) -> tuple[np.ndar
     found = g_map.reshape(*g_map.shape, *(1,) * (3 - g_map.ndim)).T if g_map.ndim in (2, 3) else g_map
     if np.iscomplexobj(g_map) or found.shape != data.shape[1:]:
         raise InputError(
-            f"{path}: g-map is {'x'.join(map(str, g_map.shape))}, image is {'x'.join(map(str, image.shape))} (RO x E1 ...). "
-            "Use --gmap-resize if the fields of view agree."
+            f"{path}: g-map is {'x'.join(map(str, g_map.shape))}, image is {'x'.join(map(str, image.shape))} (RO x E1 ...): "
+            "put one of the image's size in its place, or give one [E1, RO] with --gmap FILE."
         )
     return data, np.ascontiguousarray(found)
 

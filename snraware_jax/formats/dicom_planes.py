@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from snraware_jax.errors import InputError
+from snraware_jax.formats.images import Wanted, pick
 from snraware_jax.formats.scaled import Scale
 from snraware_jax.formats.stack import SAME_DIRECTION, SAME_PLACE_MM, require_complete
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # copies of the rescaling that Philips keeps where exporters lose the standard attributes
 PHILIPS_INTERCEPT, PHILIPS_SLOPE = (0x2005, 0x1409), (0x2005, 0x140A)
+PHASE = {"P", "PHASE", "PHASE MAP"}  # of the image type: Siemens and Philips, enhanced, Philips
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -30,6 +32,7 @@ class Plane(NamedTuple):
       size: (rows, columns).
       series: (number, description, UID).
       kind, echo: image type beyond its second value, and echo time in ms.
+      is_phase: whether the header says that it is a phase image.
       position: of the first pixel, millimetres to left, back, up (LPS); None: unknown.
       orientation: directions of growing column and growing row.
       spacing: millimetres between (rows, columns).
@@ -43,6 +46,7 @@ class Plane(NamedTuple):
     size: tuple[int, int]
     series: tuple[str, str, str]
     kind: str
+    is_phase: bool
     echo: float | None
     position: tuple[float, ...] | None
     orientation: tuple[float, ...] | None
@@ -99,12 +103,15 @@ def _plane(path: Path, dataset: "Dataset", number: int, frame: int | None) -> Pl
     )
     echo = find("MREchoSequence", "EffectiveEchoTime" if frame is not None else "EchoTime")
     spacing, thickness = (find("PixelMeasuresSequence", name) for name in ("PixelSpacing", "SliceThickness"))
+    kind = "\\".join(types[2:] if not isinstance(types, str) else ())
+    component = str(find("MRImageFrameTypeSequence", "ComplexImageComponent") or "")
     return Plane(
         file=number,
         frame=frame,
         size=(int(dataset.Rows), int(dataset.Columns)),
         series=tuple(str(dataset.get(k) or "") for k in ("SeriesNumber", "SeriesDescription", "SeriesInstanceUID")),  # type: ignore[arg-type]
-        kind="\\".join(types[2:] if not isinstance(types, str) else ()),
+        kind=kind,
+        is_phase=component == "PHASE" or not PHASE.isdisjoint(kind.split("\\")),
         echo=None if echo is None else float(echo),
         position=_numbers(find("PlanePositionSequence", "ImagePositionPatient"), 3),
         orientation=_numbers(find("PlaneOrientationSequence", "ImageOrientationPatient"), 6),
@@ -162,8 +169,8 @@ def _times(dataset: "Dataset", frame: int | None, find: Any) -> dict[str, float]
     return {name: float(value) for name, value in found.items() if value is not None and str(value)}
 
 
-def choose(path: Path, planes: list[Plane], series: str | None) -> tuple[list[Plane], str]:
-    """The images of the one series, or the one that `series` names, and its name.
+def choose(path: Path, planes: list[Plane], series: str | None, wanted: Wanted = "images") -> tuple[list[Plane], str]:
+    """The images of the one series, or the one that `series` names, or the only one of phase where that is wanted; and its name.
 
     Images of one series that differ in image type (magnitude, phase) or echo time are as many series.
 
@@ -186,14 +193,16 @@ def choose(path: Path, planes: list[Plane], series: str | None) -> tuple[list[Pl
                 name += f" TE {plane.echo:g}" if plane.echo is not None else " no TE"
             found.setdefault(name, []).append(plane)
     if series is None:
-        picked = list(found) if len(found) == 1 else []
+        picked = list(found)
+        if len(found) > 1:
+            picked = [name for name, members in found.items() if wanted == "phase" and members[0].is_phase]
     else:
         picked = [name for name, members in found.items() if series in (name, *members[0].series)]
     if len(picked) == 1:
         return found[picked[0]], picked[0]
     names = ", ".join(f"'{name}' ({members[0].series[1]}, {len(members)} images)" for name, members in found.items())
     what = f"holds {len(found)} series" if series is None else f"has no single series '{series}'"
-    raise InputError(f"{path} {what}: {names}; give one, for example --series '{next(iter(found))}'.")
+    raise InputError(f"{path} {what}: {names}; {pick(path, wanted, [*picked, *found][0])}")
 
 
 def lay_out(path: Path, planes: Sequence[Plane]) -> Layout:

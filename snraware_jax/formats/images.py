@@ -14,6 +14,7 @@ from snraware_jax.formats.atomic import replacing, replacing_folder
 from snraware_jax.formats.hdf5 import require_finite
 
 Kind = Literal["nifti", "dicom", "mrd", "series", "numpy", "authors", "raw"]
+Wanted = Literal["images and g-map", "images", "phase", "g-map"]  # what is read of a file that may hold several series
 AXES = "[frame, slice, row, column]"
 CONTAINERS = (".nii", ".nii.gz", ".npy", ".npz", ".h5", ".hdf5", ".mrd")
 
@@ -84,8 +85,9 @@ def read(
 
     Args:
       path: NIfTI, DICOM, MRD images, a series in SNR units, .npy, .npz.
-      phase: the phase of a magnitude image, of any of these formats and any usual unit.
-      gmap: its g-factor map, likewise; it takes the place of one in `path`.
+      phase: the phase of a magnitude image, of any of these formats and any usual unit; of several series in it, the only one
+        whose header says that it is phase.
+      gmap: its g-factor map, likewise; it takes the place of one in `path`, which is not read then.
       series: which one, where `path` holds several.
       resize_gmap: interpolate a g-map of another matrix and the same field of view.
 
@@ -93,17 +95,17 @@ def read(
       InputError: a file is absent, damaged, of another kind, holds several series, NaN or Inf, or does not fit the images.
     """
     path = Path(path)
-    images = _read_one(path, series)
+    images = _read_one(path, series, "images and g-map" if gmap is None else "images")
     if phase is not None:
         from snraware_jax.formats.phase import with_phase
 
-        images = with_phase(images, _read_one(Path(phase), None), path, Path(phase))
+        images = with_phase(images, _read_one(Path(phase), None, "phase"), path, Path(phase))
     if gmap is not None:
-        images = with_g_map(images, _read_one(Path(gmap), None), Path(gmap), resize=resize_gmap)
+        images = with_g_map(images, _read_one(Path(gmap), None, "g-map"), Path(gmap), resize=resize_gmap)
     return images
 
 
-def _read_one(path: Path, series: str | None) -> Images:
+def _read_one(path: Path, series: str | None, wanted: Wanted) -> Images:
     kind = kind_of(path)
     if kind == "raw":
         raise InputError(
@@ -111,7 +113,7 @@ def _read_one(path: Path, series: str | None) -> Images:
         )
     if series is not None and kind not in ("dicom", "mrd", "authors"):
         raise InputError(f"{path} holds one series: leave out --series {series}.")
-    images = _reader(kind)(path, series)
+    images = _reader(kind)(path, series, wanted)
     if not images.data.size:
         raise InputError(f"{path}: its images are {size(images.data.shape)}, without a pixel: export the data again.")
     require_finite(path, f"image {AXES}", images.data)
@@ -120,8 +122,8 @@ def _read_one(path: Path, series: str | None) -> Images:
     return images
 
 
-def _reader(kind: Kind) -> Callable[[Path, str | None], Images]:
-    """`(path, series) -> Images` of one format."""
+def _reader(kind: Kind) -> Callable[[Path, str | None, Wanted], Images]:
+    """`(path, series, wanted) -> Images` of one format."""
     if kind == "nifti":
         from snraware_jax.formats.nifti import read_images
     elif kind == "dicom":
@@ -135,6 +137,18 @@ def _reader(kind: Kind) -> Callable[[Path, str | None], Images]:
     else:
         from snraware_jax.formats.authors import read_images
     return read_images
+
+
+def pick(path: Path, wanted: Wanted, name: str) -> str:
+    """What to type where a file holds several series, for example that called `name`: --series is for IN alone."""
+    if wanted not in ("phase", "g-map"):
+        return f"give one, for example --series '{name}'."
+    flag = {"phase": "phase", "g-map": "gmap"}[wanted]
+    output = path.with_name(f"{flag}{path.suffix if path.is_file() else ''}").name
+    return (
+        f"--{flag} takes one {wanted} series: write it by itself, for example `snraware convert {path} --series '{name}' "
+        f"-o {output}`, and give that."
+    )
 
 
 def kind_of(path: str | Path) -> Kind:
@@ -151,8 +165,8 @@ def kind_of(path: str | Path) -> Kind:
 def with_g_map(images: Images, g_map: Images, path: Path, *, resize: bool = False) -> Images:
     """`images` with the g-map that was read from `path`, a map for every slice.
 
-    Arrays `[N, H, W]` of NumPy files are slices where the g-map is `[N, H, W]` too. `resize` interpolates a map of another matrix
-    linearly, as if its field of view were that of the images.
+    Arrays `[N, H, W]` of NumPy files and the authors' are slices where the g-map is `[N, H, W]` too. `resize` interpolates a
+    map of another matrix linearly, as if its field of view were that of the images.
 
     Raises:
       InputError: if the map is complex, negative somewhere, of another size, or lies elsewhere in the patient.
@@ -162,9 +176,10 @@ def with_g_map(images: Images, g_map: Images, path: Path, *, resize: bool = Fals
     values = g_map.data
     if values.shape[1] == 1 and images.data.shape[1] in (1, values.shape[0]) and values.shape[0] > 1:
         values = values.swapaxes(0, 1)
-    if images.kind == "numpy" and images.data.shape[:2] == (values.shape[1], 1):
+    either = images.kind in ("numpy", "authors") and images.template.axes == 3  # frames or slices
+    if either and images.data.shape[:2] == (values.shape[1], 1):
         images = _as_slices(images)
-    if len(values) > 1 or (images.kind != "numpy" and len(images.data) == values.shape[1] > images.data.shape[1]):
+    if len(values) > 1 or (not either and len(images.data) == values.shape[1] > images.data.shape[1]):
         raise InputError(f"{path} holds {g_map.data.shape[0]} g-maps; frames share one, slices have one each: give those.")
     if (negative := int((values < 0).sum())) > 0:
         raise InputError(f"{path}: g-map holds {negative} negative values; g is 0 or more: give the map itself.")

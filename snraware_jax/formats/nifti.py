@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snraware_jax.errors import InputError
-from snraware_jax.formats.images import Images, fitting
+from snraware_jax.formats.images import Images, Wanted, fitting
 from snraware_jax.formats.scaled import Scale, fits, limits_of, new_scale, to_integers
 
 LENGTHS = {1: 348, 2: 540}  # of the header, by version
@@ -37,7 +37,7 @@ class Template(NamedTuple):
     order: str
 
 
-def read_images(path: Path, series: str | None = None) -> Images:
+def read_images(path: Path, series: str | None = None, wanted: Wanted = "images") -> Images:
     """Read one NIfTI file of 2 to 4 axes; magnitude and other real values as float32, complex ones as complex64.
 
     Integers become slope * v + intercept in float64, then float32.

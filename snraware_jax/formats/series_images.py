@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from snraware_jax.formats.hdf5 import read_series, write_series
-from snraware_jax.formats.images import Images, fitting
+from snraware_jax.formats.images import Images, Wanted, fitting
 from snraware_jax.formats.series import Series
 
 
-def read_images(path: Path, series: str | None = None) -> Images:
+def read_images(path: Path, series: str | None = None, wanted: Wanted = "images and g-map") -> Images:
     """Read a series: T is frames where they share a g-map `[H, W]`, slices where each has its own; SNR units.
 
     Raises:

@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
+from snraware_jax import cli
 from snraware_jax.errors import InputError
 from snraware_jax.formats.images import read, write
 from tests.formats.dicoms import ACROSS, DOWN, GAP, ORIGIN, write_classic, write_enhanced
@@ -279,6 +280,32 @@ def test_magnitude_and_phase_series(tmp_path, stored):
     np.testing.assert_array_equal(read(tmp_path / "out").data, stored)
     found = read(tmp_path / "out_phase").data
     np.testing.assert_array_equal(found[stored > 0], (2 * phase - 4096)[stored > 0])
+
+
+def test_magnitude_and_phase_of_one_folder(tmp_path, stored):
+    """--series says which images; the phase is the only series whose image type says so."""
+    folder = tmp_path / "in"
+    phase = np.random.default_rng(3).integers(0, 4096, SHAPE)
+    write_classic(folder, stored)
+    write_classic(tmp_path / "p", phase, slope=lambda s: ("2", "-4096"), ImageType=["ORIGINAL", "PRIMARY", "P", "ND"])
+    for file in list((tmp_path / "p").iterdir()):
+        file.rename(folder / f"p{file.name}")
+    images = read(folder, series="7 M\\ND", phase=folder)
+    np.testing.assert_allclose(np.abs(images.data), stored, atol=1e-3)
+    assert images.units["phase_unit"] == "-4096..4095"
+    np.testing.assert_array_equal(images.phase.data, 2 * phase - 4096)
+
+    write_classic(
+        tmp_path / "p", phase, SeriesNumber=9, SeriesInstanceUID="1.2.9", ImageType=["ORIGINAL", "PRIMARY", "P", "ND"]
+    )
+    for file in list((tmp_path / "p").iterdir()):
+        file.rename(folder / f"q{file.name}")
+    with pytest.raises(InputError, match=r"in holds 3 series: .* --phase takes one phase series: write it by itself") as caught:
+        read(folder, series="7 M\\ND", phase=folder)
+    name = "7 P\\ND"
+    assert f"`snraware convert {folder} --series '{name}' -o phase`" in str(caught.value)
+    assert cli.main(["convert", str(folder), "--series", name, "-o", str(tmp_path / "phase")]) == 0  # what it says
+    np.testing.assert_array_equal(read(folder, series="7 M\\ND", phase=tmp_path / "phase").data, images.data)
 
 
 @pytest.mark.parametrize(

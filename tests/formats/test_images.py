@@ -107,8 +107,13 @@ def test_authors_folders_that_do_not_fit_are_refused(tmp_path):
         read(tmp_path)
     np.save(tmp_path / "a_imag.npy", np.ones((7, 5, 3)))
     np.save(tmp_path / "gmap.npy", np.ones((4, 4)))
-    with pytest.raises(InputError, match="gmap.npy: g-map is 4x4, image is 7x5x3 "):
+    with pytest.raises(InputError, match="gmap.npy: g-map is 4x4, image is 7x5x3 .*: put one of the image's size in its place"):
         read(tmp_path)
+    np.save(tmp_path / "g.npy", np.full((5, 7), 2.0))  # [E1, RO], as of any other array
+    assert (read(tmp_path, gmap=tmp_path / "g.npy").g_map == 2).all()
+    np.save(tmp_path / "g.npy", np.full((3, 5, 7), 2.0))
+    assert read(tmp_path, gmap=tmp_path / "g.npy").data.shape == (1, 3, 5, 7)
+    (tmp_path / "g.npy").unlink()
     np.save(tmp_path / "b_real.npy", np.ones((7, 5, 3)))
     with pytest.raises(InputError, match="holds 2 images: a, b; give one, for example --series a"):
         read(tmp_path)
@@ -189,6 +194,17 @@ def test_slices_with_phase_and_g_map_of_arrays(tmp_path):
         magnitude, phase = (read(file).data.reshape(3, 25, 17) for file in written)
         np.testing.assert_allclose(magnitude * np.exp(1j * phase), values, atol=2e-5)
     assert read(tmp_path / "out_phase.nii").data.shape == (1, 3, 25, 17)
+
+
+def test_a_g_map_that_is_given_takes_the_place_of_a_bad_one(tmp_path):
+    bad = {"size": np.ones((4, 4)), "value": np.full((5, 7), np.nan)}
+    np.save(tmp_path / "g.npy", g_values(5, 7))
+    for name, g_map in bad.items():
+        np.savez(tmp_path / f"{name}.npz", image=complex_values(3, 5, 7), g_map=g_map)
+        with pytest.raises(InputError, match=f"{name}.npz: g.map"):
+            read(tmp_path / f"{name}.npz")
+        images = read(tmp_path / f"{name}.npz", gmap=tmp_path / "g.npy")
+        np.testing.assert_array_equal(images.g_map[0], g_values(5, 7))
 
 
 def test_a_g_map_for_every_frame_is_refused(tmp_path):
