@@ -43,7 +43,7 @@ def read_images(path: Path, series: str | None = None, wanted: Wanted = "images 
             "two real arrays [RO, E1], [RO, E1, T] or [RO, E1, T, S] are needed: export them again."
         )
     image = joined(real, imaginary)
-    g_path = g_map_beside(folder) if wanted == "images and g-map" else None
+    g_path = next(iter(g_maps_beside(folder)), None) if wanted == "images and g-map" else None
     data, g_map = _arrange(image), None
     if g_path is not None:
         data, g_map = _with_map(g_path, image, _load(g_path))
@@ -56,9 +56,9 @@ def read_images(path: Path, series: str | None = None, wanted: Wanted = "images 
     )
 
 
-def g_map_beside(folder: Path) -> Path | None:
-    """The g-map of a folder."""
-    return next((file for file in (folder / f"{name}.npy" for name in G_MAPS) if file.is_file()), None)
+def g_maps_beside(folder: Path) -> list[Path]:
+    """The g-maps of a folder, of which the first is read."""
+    return [file for file in (folder / f"{name}.npy" for name in G_MAPS) if file.is_file()]
 
 
 def _choose(folder: Path, series: str | None) -> str:

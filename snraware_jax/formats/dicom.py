@@ -15,13 +15,12 @@ import numpy as np
 
 from snraware_jax.errors import InputError
 from snraware_jax.formats.dicom_planes import Layout, Plane, choose, lay_out, planes_of
-from snraware_jax.formats.images import Images, Wanted, fitting
+from snraware_jax.formats.images import DICOM, Images, Wanted, fitting
 from snraware_jax.formats.sniff import first_bytes, is_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-SUFFIXES = (".dcm", ".ima")
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # the SOP class of DICOMDIR
 # what pydicom raises on damaged files besides its own exceptions, as found by damaging some
 BROKEN = (
@@ -132,7 +131,7 @@ def _dataset(file: Path) -> "Dataset | None":
     """One file's data set; None for what is no DICOM or holds no image."""
     import pydicom
 
-    named = file.suffix.lower() in SUFFIXES
+    named = file.suffix.lower() in DICOM
     if not (named or is_dicom(first_bytes(file))):
         return None
     with decoding(file):

@@ -227,8 +227,8 @@ def lay_out(path: Path, planes: Sequence[Plane]) -> Layout:
         )
     order, stacks = _in_time(path, stacks)
     first = [stack[0] for stack in stacks]
-    normal = np.cross(*np.reshape(first[0].orientation, (2, 3)))
-    notes = require_complete(path, np.array([plane.position for plane in first]), normal)
+    across, down = np.reshape(first[0].orientation or (), (2, 3))
+    notes = require_complete(path, np.array([plane.position for plane in first]), np.cross(across, down))
     affine, spacing = _geometry(first)
     return Layout([list(frame) for frame in zip(*stacks, strict=True)], affine, spacing, order, notes)
 

@@ -16,6 +16,7 @@ from snraware_jax.formats.hdf5 import require_finite
 Kind = Literal["nifti", "dicom", "mrd", "series", "numpy", "authors", "raw"]
 Wanted = Literal["images and g-map", "images", "phase", "g-map"]  # what is read of a file that may hold several series
 AXES = "[frame, slice, row, column]"
+DICOM = (".dcm", ".ima")
 CONTAINERS = (".nii", ".nii.gz", ".npy", ".npz", ".h5", ".hdf5", ".mrd")
 
 
@@ -158,6 +159,33 @@ def kind_of(path: str | Path) -> Kind:
       InputError: if there is no such file, or it is of no known kind.
     """
     from snraware_jax.formats.sniff import kind_of as sniff
+
+    return sniff(Path(path))
+
+
+def is_series(path: str | Path) -> bool:
+    """Whether a folder holds files that make one series: of DICOM (DICOMDIR alone is none), or the authors' arrays.
+
+    Folders below it are not looked into.
+
+    Raises:
+      OSError: if the folder, or a file in it, cannot be read.
+    """
+    from snraware_jax.formats.sniff import is_series as sniff
+
+    return sniff(Path(path))
+
+
+def files_of(path: str | Path) -> tuple[Path, ...]:
+    """Every file that `read` opens for the images at `path`, sorted: of its content alone depend the images.
+
+    The file itself; NAME_real.npy, NAME_imag.npy and the g-map of a folder of the authors' arrays, or beside one of the pair;
+    the DICOM files of a folder. Of a folder that is no series there is none, and what is absent is named all the same.
+
+    Raises:
+      OSError: if a folder, or a file in it, cannot be read.
+    """
+    from snraware_jax.formats.sniff import files_of as sniff
 
     return sniff(Path(path))
 

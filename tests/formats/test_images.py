@@ -5,7 +5,7 @@ import pytest
 
 from snraware_jax.errors import InputError
 from snraware_jax.formats.hdf5 import read_series, write_series
-from snraware_jax.formats.images import Images, kind_of, read, size, write
+from snraware_jax.formats.images import Images, files_of, is_series, kind_of, read, size, write
 from snraware_jax.formats.series import Series
 from tests.formats.dicoms import write_classic
 from tests.formats.test_nifti import oblique
@@ -227,7 +227,17 @@ def test_kinds(tmp_path):
     assert {name: kind_of(tmp_path / name) for name in expected} == expected
     (tmp_path / "text").write_text("text")
     (tmp_path / "empty.nii").touch()
+    assert [name for name in expected if is_series(tmp_path / name)] == ["series"]
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "DICOMDIR").write_bytes((tmp_path / "series" / "0001").read_bytes())
+    (tmp_path / "media" / "IMAGES").mkdir()
+    write_classic(tmp_path / "both", np.ones((1, 1, 4, 4)))
+    np.save(tmp_path / "both" / "a_real.npy", np.ones((4, 4)))
+    assert not is_series(tmp_path / "media")
+    assert is_series(tmp_path / "both")  # which is refused, not left out
     messages = {
+        "media": "media holds no DICOM series .*it has folders: give one of them, .*IMAGES",
+        "both": "both holds DICOM files, and NAME_real.npy too: put each into a folder of its own",
         "absent": "absent: no such file or folder",
         "text": "text is no image that can be read: give NIfTI",
         "empty.nii": r"empty.nii is empty \(0 bytes\)",
@@ -237,6 +247,30 @@ def test_kinds(tmp_path):
     for name, message in messages.items():
         with pytest.raises(InputError, match=message):
             kind_of(tmp_path / name)
+
+
+def test_files_that_are_read(tmp_path):
+    write_classic(tmp_path / "series", np.ones((1, 2, 4, 4)))
+    for name in ("DICOMDIR", "t1.nii", ".hidden.dcm"):
+        (tmp_path / "series" / name).write_bytes(bytes(128) + b"DICM" if name == "DICOMDIR" else b"x")
+    (tmp_path / "authors").mkdir()
+    for name in ("a_real", "a_imag", "b_real", "b_imag", "gmap", "gfactor", "other"):
+        np.save(tmp_path / "authors" / f"{name}.npy", np.ones((4, 4)))
+    of_a = ["a_imag.npy", "a_real.npy", "gmap.npy"]
+    expected = {
+        "series": ["IM000.dcm", "IM001.dcm"],
+        "series/IM000.dcm": ["IM000.dcm"],
+        "authors": sorted([*of_a, "b_imag.npy", "b_real.npy"]),
+        "authors/a_imag.npy": of_a,
+        "authors/other.npy": ["other.npy"],
+        "absent": ["absent"],
+        ".": [],
+    }
+    for name, files in expected.items():
+        assert [file.name for file in files_of(tmp_path / name)] == files
+        assert all(
+            file.parent == tmp_path / name or file.parent == (tmp_path / name).parent for file in files_of(tmp_path / name)
+        )
 
 
 @pytest.mark.parametrize(
