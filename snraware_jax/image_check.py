@@ -74,4 +74,4 @@ def _of_k_space(data: np.ndarray, sd: float, g_map: np.ndarray, spacing: tuple[f
 
 
 def _voxels(spacing: "tuple[float, ...] | list[float]") -> str:
-    return " x ".join(f"{mm:.3g}" for mm in spacing)
+    return " x ".join("?" if np.isnan(mm) else f"{mm:.3g}" for mm in spacing)

@@ -32,7 +32,7 @@ class Images:
       kind: the format it came from.
       g_map: `[slices, H, W]` float32 as stored, dimensionless once divided by `units["g_map_scale_ratio"]`, if there is one.
       affine: `[4, 4]` from (column, row, slice, 1) to millimetres, x to the right, y to the front, z up (RAS); None: unknown.
-      spacing: millimetres between (slices, rows, columns); None: unknown.
+      spacing: millimetres between (slices, rows, columns); None: unknown; NaN between slices: that alone is.
       units: what the file says of its scale: `slope`, `intercept`, `scale_ratio` (values are this many times the image),
         `g_map_scale_ratio`, `phase_unit`, `over_g` (values were divided by the g-map: noise SD 1 everywhere). JSON values.
       metadata: everything else that may interest a reader. JSON values.

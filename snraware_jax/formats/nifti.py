@@ -249,7 +249,7 @@ def _new_template(like: Images) -> Template:
     header.set_data_shape((width, height, slices, frames) if frames > 1 else (width, height, slices))
     header.set_xyzt_units("mm", "sec")
     if like.spacing:
-        header["pixdim"][1:4] = like.spacing[::-1]
+        header["pixdim"][1:4] = np.nan_to_num(like.spacing[::-1], nan=1)  # 1 is what NIfTI says of what is unknown
     if like.affine is not None:
         header.set_qform(like.affine, code=1)
         header.set_sform(like.affine, code=1)

@@ -1,5 +1,6 @@
 """A series in SNR units, as `snraware reconstruct` makes it, as images, and back."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,10 +29,21 @@ def images_of(series: Series) -> Images:
         data=series.image[:, None] if frames else series.image[None],
         kind="series",
         g_map=series.g_map[None] if frames else series.g_map,
+        spacing=_spacing(series),
         units={"over_g": True},
         metadata=series.metadata | {"format": "series in SNR units"},
         template=series,
     )
+
+
+def _spacing(series: Series) -> tuple[float, float, float] | None:
+    """Millimetres of the pixels, of the field of view that reconstruction recorded; nothing is recorded of the slices."""
+    extents = series.metadata.get("fov_mm")
+    known = lambda mm: isinstance(mm, (int, float)) and 0 < mm < math.inf
+    if not (isinstance(extents, list) and len(extents) == 2 and all(map(known, extents))):
+        return None
+    height, width = (float(mm) / n for mm, n in zip(extents, series.image.shape[1:], strict=True))
+    return math.nan, height, width
 
 
 def write_images(path: Path, images: Images, like: Images) -> None:
