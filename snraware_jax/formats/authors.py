@@ -3,6 +3,7 @@
 Their axes are [RO, E1], [RO, E1, T] or [RO, E1, T, S]: readout, which is the column here, then phase encode, the row.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from snraware_jax.errors import InputError
 from snraware_jax.formats.arrays import BROKEN, as_numbers, joined
-from snraware_jax.formats.images import Images, Wanted, fitting
+from snraware_jax.formats.atomic import require_own_folder
+from snraware_jax.formats.images import MAPS, Images, Role, Wanted, fitting
 
 G_MAPS = ("gmap", "gfactor")  # their names in the two versions of the program
 
@@ -99,14 +101,35 @@ def _with_map(path: Path, image: np.ndarray, g_map: np.ndarray) -> tuple[np.ndar
     return data, np.ascontiguousarray(found)
 
 
-def write_images(path: Path, images: Images, like: Images) -> None:
-    """Write NAME_real.npy, NAME_imag.npy and, where there is a g-map, gmap.npy into the folder `path`, in their axes."""
+def require_writable(path: Path, like: Images, frames: int, is_complex: bool, role: Role = "denoised") -> None:
+    """Refuse a folder with other files than those that `write_images` writes.
+
+    Raises:
+      InputError: if it holds any.
+    """
+    require_own_folder(path, _names(like, role))
+
+
+def _names(images: Images, role: Role) -> list[str]:
+    """Of the arrays: a map is real, and would be read as an image if it were a pair."""
+    name = images.template.name
+    if role in MAPS:
+        return [f"{name}_{role.replace(' ', '_')}.npy"]
+    return [f"{name}_real.npy", f"{name}_imag.npy", *([f"{G_MAPS[0]}.npy"] if images.g_map is not None else [])]
+
+
+def write_images(path: Path, images: Images, like: Images, role: Role = "denoised") -> None:
+    """Write NAME_real.npy, NAME_imag.npy and, where there is a g-map, gmap.npy into the folder `path`, in their axes.
+
+    A map alone is NAME_noise_map.npy or NAME_g-map.npy, real.
+    """
     template: Template = like.template
     image = images.data.transpose(3, 2, 0, 1)  # [RO, E1, T, S]
     frames, slices = images.data.shape[:2]
     image = image.reshape(*image.shape[:2], *{2: (), 3: (frames * slices,), 4: (frames, slices)}[template.axes])
-    np.save(path / f"{template.name}_real.npy", np.ascontiguousarray(np.real(image)))
-    np.save(path / f"{template.name}_imag.npy", np.ascontiguousarray(np.imag(image)))
-    if images.g_map is not None:
+    parts = [image] if role in MAPS else [np.real(image), np.imag(image)]
+    if images.g_map is not None and role not in MAPS:
         g_map = images.g_map.T
-        np.save(path / f"{G_MAPS[0]}.npy", np.ascontiguousarray(g_map if g_map.shape[2] > 1 else g_map[..., 0]))
+        parts.append(g_map if g_map.shape[2] > 1 else g_map[..., 0])
+    for name, part in zip(_names(replace(images, template=template), role), parts, strict=True):
+        np.save(path / name, np.ascontiguousarray(part))

@@ -17,7 +17,7 @@ import numpy as np
 from snraware_jax.errors import InputError
 from snraware_jax.formats.arrays import as_numbers, joined
 from snraware_jax.formats.hdf5 import read_dataset
-from snraware_jax.formats.images import Images, Wanted, fitting, pick, size
+from snraware_jax.formats.images import MAPS, Images, Role, Wanted, fitting, pick, size
 from snraware_jax.formats.mrd_planes import lay_out
 from snraware_jax.formats.sniff import image_groups
 
@@ -33,7 +33,8 @@ BROKEN = (
     ET.ParseError,
 )
 FLOAT, COMPLEX = 5, 7  # data_type of float32 and complex64
-PHASE = 2  # image_type
+MAGNITUDE, PHASE, COMPLEX_IMAGES = 1, 2, 5  # image_type
+MAP_ROLES = {"noise map": "NoiseSD", "g-map": "Gfactor"}
 RATIO, ROLE = "GADGETRON_ScaleRatio", ("GADGETRON_DataRole", "DataRole")
 
 
@@ -231,10 +232,14 @@ def _numbers(path: Path, name: str, stored: np.ndarray) -> np.ndarray:
     return as_numbers(path, name, stored)
 
 
-def write_images(path: Path, images: Images, like: Images) -> None:
+def write_images(path: Path, images: Images, like: Images, role: Role = "denoised") -> None:
     """Write one series under the name of its group, float32 or complex64, and the header of the measurement.
 
-    Headers are copied byte by byte but for data_type, and attributes as they are; other series and raw data are left out.
+    Headers are copied byte by byte but for data_type, and image_type where magnitudes take the place of complex images;
+    attributes as they are, but for the data role of maps; other series and raw data are left out.
+
+    Raises:
+      InputError: attributes that are no XML, of maps.
     """
     template: Template = like.template
     rows = template.rows[: len(images.data)].ravel()
@@ -243,16 +248,40 @@ def write_images(path: Path, images: Images, like: Images) -> None:
     order = np.argsort(rows)
     header = template.header[rows[order]].copy()
     header["data_type"] = COMPLEX if is_complex else FLOAT
+    if not is_complex:
+        header["image_type"][header["image_type"] == COMPLEX_IMAGES] = MAGNITUDE
     with h5py.File(path, "w") as file:
         group = file.create_group(template.group)
         group.create_dataset("header", data=header, maxshape=(None,))
         group.create_dataset("data", data=_pairs(data[order]) if is_complex else data[order], fletcher32=True)
-        if template.attributes is not None:
-            text = np.atleast_1d(template.attributes)[rows[order]]
+        if (text := _attributes_of(template, rows[order], role)) is not None:
             group.create_dataset("attributes", data=text, dtype=h5py.string_dtype(), maxshape=(None,))
         if template.xml is not None:
             beside = f"{template.group.rpartition('/')[0]}/xml"
             file.create_dataset(beside, data=template.xml, dtype=h5py.string_dtype())
+
+
+def _attributes_of(template: Template, rows: np.ndarray, role: Role) -> Any:
+    """Of the images written, as stored; those of maps say so."""
+    text = None if template.attributes is None else np.atleast_1d(template.attributes)[rows]
+    if role not in MAPS:
+        return text
+    before = (
+        [""] * len(rows) if text is None else [one.decode() if isinstance(one, bytes) else str(one) for one in text.ravel()]
+    )
+    with fitting(Path("the attributes of its images"), *BROKEN):
+        return [_with_role(one, MAP_ROLES[role]) for one in before]
+
+
+def _with_role(text: str, role: str) -> str:
+    """Attributes (XML) with another data role."""
+    root = ET.fromstring(text.strip("\0 \n") or "<ismrmrdMeta/>")
+    for entry in root.findall("meta"):
+        if entry.findtext("name") in ROLE:
+            root.remove(entry)
+    entry = ET.SubElement(root, "meta")
+    ET.SubElement(entry, "name").text, ET.SubElement(entry, "value").text = "DataRole", role
+    return ET.tostring(root, encoding="unicode")
 
 
 def _pairs(data: np.ndarray) -> Any:

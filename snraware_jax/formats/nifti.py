@@ -211,9 +211,7 @@ def write_images(path: Path, images: Images, like: Images, *, integers: bool = F
         header["dim"][0], header["dim"][4] = 3, 1
     scale, convert = Scale(1.0, 0.0), lambda values: values
     if integers:
-        dtype = header.get_data_dtype()
-        if dtype.kind not in "iu" or np.iscomplexobj(images.data):
-            raise InputError(f"integers are for real images whose input holds integers, not {dtype}: leave them out.")
+        require_integers(like, np.iscomplexobj(images.data))
         scale, convert = _integers(images.data, header)
     else:
         header.set_data_dtype(np.complex64 if np.iscomplexobj(images.data) else np.float32)
@@ -228,6 +226,18 @@ def write_images(path: Path, images: Images, like: Images, *, integers: bool = F
             file.write(np.ascontiguousarray(convert(frame), dtype).tobytes())
         if packed:
             packed.close()
+
+
+def require_integers(like: Images, is_complex: bool) -> None:
+    """Refuse integers where there are none.
+
+    Raises:
+      InputError: complex images, or an input `like` of another type.
+    """
+    template = like.template if like.kind == "nifti" else _new_template(like)
+    dtype = _header(template.head, template.version, template.order).get_data_dtype()
+    if dtype.kind not in "iu" or is_complex:
+        raise InputError(f"integers are for real images whose input holds integers, not {dtype}: leave them out.")
 
 
 def _integers(data: np.ndarray, header: Any) -> tuple[Scale, Any]:

@@ -8,7 +8,7 @@ import h5py
 
 from snraware_jax.errors import InputError
 from snraware_jax.formats.authors import g_maps_beside
-from snraware_jax.formats.hdf5 import KIND
+from snraware_jax.formats.hdf5 import KIND, NOISE_MAP
 from snraware_jax.formats.images import DICOM, Kind, suffix_of
 
 HEAD = 560  # bytes: a NIfTI-2 header, and the DICM of DICOM at 128
@@ -93,7 +93,7 @@ def has_partner(path: Path) -> bool:
 def _kind_of_hdf5(path: Path) -> Kind:
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("kind") == KIND:
+            if file.attrs.get("kind") in (KIND, NOISE_MAP):
                 return "series"
             if image_groups(file):
                 return "mrd"

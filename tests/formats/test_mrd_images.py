@@ -90,6 +90,30 @@ def test_the_header_of_the_measurement_and_the_geometry(path, tmp_path):
     assert read(tmp_path / "noise.h5").data.shape == (1, *SHAPE[1:])
 
 
+@pytest.mark.parametrize(("role", "said"), [("noise map", "NoiseSD"), ("g-map", "Gfactor")])
+def test_maps_say_what_they_are(path, tmp_path, role, said):
+    images = read(path)
+    noise = replace(images, data=np.abs(images.data))
+    write(tmp_path / "noise.h5", noise, images, role=role)
+    with ismrmrd.Dataset(str(path), mode="r") as before, ismrmrd.Dataset(str(tmp_path / "noise.h5"), mode="r") as after:
+        for number in range(6):
+            a, b = before.read_image("image_0", number), after.read_image("image_0", number)
+            assert b.meta == {"DataRole": said, "Number": a.meta["Number"]}
+            np.testing.assert_array_equal(b.data, np.abs(a.data))
+            assert b.position[:] == a.position[:]
+    np.testing.assert_array_equal(read(tmp_path / "noise.h5").data, noise.data)
+
+
+def test_magnitudes_of_complex_images_say_so(tmp_path):
+    def complex_type(image, t, s):
+        image.image_type = ismrmrd.IMTYPE_COMPLEX
+
+    images = read(write_series(tmp_path / "in.h5", values(np.complex64), change=complex_type))
+    write(tmp_path / "out.h5", replace(images, data=np.abs(images.data)), images)
+    with ismrmrd.Dataset(str(tmp_path / "out.h5"), mode="r") as file:
+        assert file.read_image("image_0", 0).image_type == ismrmrd.IMTYPE_MAGNITUDE
+
+
 def test_volumes_are_slices(tmp_path):
     data = values(np.float32)[:, :1]
     source = write_series(tmp_path / "in.h5", data, partitions=4)
