@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snraware_jax.errors import InputError, describe
+from snraware_jax.formats.images import CONTAINERS, DICOM, files_of, is_series
 from snraware_jax.progress import Progress
 
 HDF5 = (".h5", ".hdf5", ".mrd")
 OUTPUTS = (".h5", ".hdf5")
+OUTPUTS_BESIDE = ("", "_phase", "_noise", "_report")  # endings of what is written for one input
 OTHER_FORMATS = (".mrd", ".nii", ".gz", ".dcm", ".npy", ".npz", ".mat", ".png", ".txt")  # of files, never of folders
 
 
@@ -58,30 +60,31 @@ def _below(path: Path, output: Path, suffixes: Sequence[str]) -> Iterator[Job]:
         return
     if output.resolve() == path.resolve():
         raise InputError(f"{path} is the folder of the inputs: give -o another one, for example {path / 'series'}.")
-    files = sorted(_visible(path, suffixes))
-    if path.resolve() in output.resolve().parents:
-        files = [file for file in files if output.resolve() not in file.resolve().parents]
+    files = sorted(file for _, found in _walk(path, output) for file in found if file.suffix.lower() in suffixes)
     if not files:
         raise InputError(f"{path}: no {' or '.join(suffixes)} file in this folder.")
     for file in files:
         yield Job(file, output / file.relative_to(path).with_suffix(".h5"))
 
 
-def _visible(path: Path, suffixes: Sequence[str]) -> Iterator[Path]:
-    """Files below a folder; one that cannot be read is an error, or its scans would be missing in silence."""
+def _walk(path: Path, output: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Every folder from one on down with its files, in order of names; hidden ones, and what `output` names, are left out.
+
+    Links are followed. A folder that cannot be read is an error, or its files would be missing in silence.
+    """
 
     def refuse(error: OSError) -> None:
         raise error
 
-    seen = set()
+    seen = {os.path.realpath(f"{output}{ending}") for ending in OUTPUTS_BESIDE}
     for folder, below, names in os.walk(path, onerror=refuse, followlinks=True):
-        below[:] = [name for name in below if not name.startswith(".")]
+        below[:] = sorted(name for name in below if not name.startswith("."))
         place = os.path.realpath(folder)
-        if place in seen:  # a link back up the tree
+        if place in seen:  # the output, or a link back up the tree
             below.clear()
             continue
         seen.add(place)
-        yield from (Path(folder, name) for name in names if not name.startswith(".") and Path(name).suffix.lower() in suffixes)
+        yield Path(folder), [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
 
 
 def require_replaceable(path: Path, ours: Callable[[Path], bool]) -> None:
@@ -108,44 +111,57 @@ def digest(path: Path) -> str:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file's content, or of the names and contents of the files of a folder.
+    """SHA-256 of all that is read of images: a file's content, or names and contents of the files of a series.
 
     Raises:
-      InputError: if there is nothing of that name.
+      InputError: if there is nothing of that name, or no series in a folder.
     """
-    if not path.is_dir():
+    found = files_of(path)
+    if found == (path,):
         return digest(path)
-    content = "".join(f"{file.name} {digest(file)}\n" for file in sorted(path.iterdir()) if file.is_file())
+    if not found:
+        raise InputError(f"{path}: no DICOM file and no NAME_real.npy in this folder.")
+    content = "".join(f"{file.name} {digest(file)}\n" for file in found)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def image_jobs(inputs: Sequence[Path], output: Path, is_series: Callable[[Path], bool], suffixes: Sequence[str]) -> list[Job]:
+def image_jobs(
+    inputs: Sequence[Path],
+    output: Path,
+    is_series: Callable[[Path], bool] = is_series,
+    suffixes: Sequence[str] = CONTAINERS,
+) -> list[Job]:
     """Every image file, and folder that is one series, with its output.
 
     A lone input goes to `output` itself, or into it where that is a folder or has no suffix of a file; more of them, and those
-    of a folder, to a tree of the same names below `output`.
+    of a folder, to a tree of the same names below `output`. A series with other images in its folder, or below it, goes into a
+    folder of its own name there, for the folder of a series holds nothing else. Hidden files and `output` are left out.
 
     Args:
       inputs: files, folders that are a series (DICOM, the authors' arrays), folders of such.
       output: file or folder.
       is_series: whether a folder is one.
-      suffixes: of image files.
+      suffixes: of image files, other than those of DICOM, which folders hold.
 
     Raises:
       InputError: if a folder holds no input, or two outputs, or an input and an output, are the same.
+      OSError: if a folder, or a file in it, cannot be read.
     """
     named = lambda path: path.name.lower().endswith(tuple(suffixes))
-    lone = len(inputs) == 1 and (inputs[0].is_file() or not inputs[0].exists() or is_series(inputs[0]))
-    if lone:
-        into = output.is_dir() or (inputs[0].is_file() and not named(output))
-        found = [Job(inputs[0], output / inputs[0].name if into and not is_series(inputs[0]) else output)]
-    else:
-        if output.is_file() or named(output):
-            raise InputError(
-                f"{output}: several inputs go into a folder: give -o one, for example {output.parent / 'denoised'}."
-            )
-        found = [job for path in inputs for job in _images_below(path, output, is_series, named)]
-    twice = [name for name, count in Counter(job.output for job in found).items() if count > 1]
+    one_file = named(output) or output.suffix.lower() in DICOM
+    found = [job for path in inputs for job in _images_below(path, output, is_series, named)]
+    first, lone = inputs[0], len(inputs) == 1
+    if lone and not first.is_dir():
+        into = output.is_dir() or (first.is_file() and not one_file)
+        found = [Job(first, output / first.name if into else output)]
+    # where one file is asked for of a folder that is one series, other images in it are not meant
+    elif lone and is_series(first) and (one_file or [job.source for job in found] == [first]):
+        found = [Job(first, output)]
+    elif output.is_file() or one_file:
+        raise InputError(f"{output}: several inputs go into a folder: give -o one, for example {output.parent / 'denoised'}.")
+    outputs = Counter(job.output for job in found)
+    folders = {job.output for job in found if job.source.is_dir()}
+    twice = [name for name, count in outputs.items() if count > 1 or not folders.isdisjoint(name.parents)]
     if twice:
         raise InputError(f"several inputs would be written to {min(twice)}: denoise them into separate folders.")
     read = {job.source.resolve() for job in found}
@@ -155,25 +171,23 @@ def image_jobs(inputs: Sequence[Path], output: Path, is_series: Callable[[Path],
 
 
 def _images_below(path: Path, output: Path, is_series: Callable[[Path], bool], named: Callable[[Path], bool]) -> Iterator[Job]:
-    if not path.is_dir() or is_series(path):
+    if not path.is_dir():
         yield Job(path, output / path.name)
         return
-    found = []
-    for folder, below, names in os.walk(path):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        here = Path(folder)
-        if output.resolve() == here.resolve():
-            below.clear()
-            continue
-        if here != path and is_series(here):
-            below.clear()
-            found.append(here)
-            continue
-        found += sorted(here / name for name in names if not name.startswith(".") and named(here / name))
+    if output.resolve() == path.resolve():
+        raise InputError(f"{path} is the folder of the inputs: give -o another one, for example {path / 'denoised'}.")
+    found: list[Path] = []
+    for folder, files in _walk(path, output):
+        series = is_series(folder)
+        own = files_of(folder) if series else ()
+        found += [folder] if series else []
+        found += [file for file in files if named(file) and file not in own]
     if not found:
         raise InputError(f"{path}: no images in this folder.")
+    shared = {parent for source in found for parent in source.parents} - {path}
     for source in found:
-        yield Job(source, output / source.relative_to(path))
+        name = path.name if source == path else source.relative_to(path)
+        yield Job(source, output / name / source.name if source in shared else output / name)
 
 
 def _naming(source: Path, text: str) -> str:

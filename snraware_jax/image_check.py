@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snraware_jax.denoising import g_map_of, positive
-from snraware_jax.formats.images import Images, size
+from snraware_jax.formats.images import Images, remarks, size
 from snraware_jax.inference.support import support
 from snraware_jax.inference.units import background
 
@@ -39,7 +39,7 @@ def check(images: Images, name: str) -> Checked:
     lines = [f"{name}: {images.kind}, {size(images.data.shape)}{f' ({count})' if count else ''}, {values}"]
     if images.spacing is not None:
         lines.append(f"voxels {_voxels(images.spacing)} mm (slice, row, column)")
-    lines += [line.removeprefix(f"{name}: ") for line in said]
+    lines += [line.removeprefix(f"{name}: ") for line in (*remarks(images, name), *said)]
     if ratio != 1:
         lines.append(f"values were multiplied by {ratio:g}, as their header says")
     if images.g_map is not None:
@@ -74,4 +74,4 @@ def _of_k_space(data: np.ndarray, sd: float, g_map: np.ndarray, spacing: tuple[f
 
 
 def _voxels(spacing: "tuple[float, ...] | list[float]") -> str:
-    return " x ".join(f"{mm:.3g}" for mm in spacing)
+    return " x ".join("?" if np.isnan(mm) else f"{mm:.3g}" for mm in spacing)

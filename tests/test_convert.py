@@ -70,3 +70,24 @@ def test_a_series_is_multiplied_by_its_g_map(tmp_path, capsys):
     (tmp_path / "scan.nii").unlink()
     assert cli.main(["convert", str(tmp_path / "scan.h5"), "-o", str(tmp_path / "scan.nii")]) == 2
     assert "scan_gmap.nii is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("slices", [False, True])
+def test_the_pixels_of_a_series_keep_their_size(tmp_path, slices, capsys):
+    """The field of view of the reconstruction went lost, so that voxels were 1 mm; of slices it knows nothing."""
+    g_map = np.ones((3, 7, 9) if slices else (7, 9), np.float32)
+    series = Series(np.ones((3, 7, 9), np.complex64), g_map, g_map[None], (2,), 2, {"fov_mm": [240.0, 300.0]})
+    write_series(tmp_path / "scan.h5", series)
+    assert cli.main(["convert", str(tmp_path / "scan.h5"), "-o", str(tmp_path / "scan.nii")]) == 0
+    for name in ("scan.nii", "scan_gmap.nii"):
+        np.testing.assert_allclose(nib.load(tmp_path / name).header["pixdim"][1:4], [300 / 9, 240 / 7, 1], rtol=1e-6)
+        assert read(tmp_path / name).affine is None
+    cli.main(["check", str(tmp_path / "scan.h5")])
+    assert "voxels ? x 34.3 x 33.3 mm (slice, row, column)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("fov_mm", [None, [240.0], ["a", 1], [0.0, 1.0], 3])
+def test_a_field_of_view_that_says_nothing_is_unknown(tmp_path, fov_mm):
+    series = Series(*(np.ones(shape, np.float32) for shape in ((3, 7, 9), (7, 9), (1, 7, 9))), (2,), 2, {"fov_mm": fov_mm})
+    write_series(tmp_path / "scan.h5", series)
+    assert read(tmp_path / "scan.h5").spacing is None

@@ -129,6 +129,151 @@ def test_a_digest_is_of_the_content(tmp_path):
         files.digest(tmp_path)
 
 
+DICOM = bytes(128) + b"DICM"
+
+
+def dicom(folder: Path, *names: str) -> Path:
+    for name in names:
+        (touch(folder, name) / name).write_bytes(DICOM)
+    return folder
+
+
+def test_a_lone_image_goes_to_a_file_or_into_a_folder(tmp_path):
+    for name in ("t1.nii.gz", "in.dcm", "IM0001"):
+        source = dicom(tmp_path, name) / name
+        for output in ("out.nii.gz", "out.npy", "out.dcm", "out.IMA"):  # of the format of the input, too
+            assert files.image_jobs([source], tmp_path / output) == [Job(source, tmp_path / output)]
+        assert files.image_jobs([source], tmp_path / "new") == [Job(source, tmp_path / "new" / name)]
+        (tmp_path / "there.nii").mkdir(exist_ok=True)
+        assert files.image_jobs([source], tmp_path / "there.nii") == [Job(source, tmp_path / "there.nii" / name)]
+    absent = tmp_path / "absent.nii"
+    assert files.image_jobs([absent], tmp_path / "out.nii") == [Job(absent, tmp_path / "out.nii")]
+
+
+def test_a_folder_that_is_one_series_goes_to_output_itself(tmp_path):
+    series = dicom(tmp_path / "series", "a.dcm", "b.dcm", "notes.txt", ".hidden/c.dcm")
+    authors = touch(tmp_path / "authors", "in_real.npy", "in_imag.npy", "gmap.npy")
+    for source in (series, authors):
+        for output in ("out", "out.nii.gz"):
+            assert files.image_jobs([source], tmp_path / output) == [Job(source, tmp_path / output)]
+    both = files.image_jobs([series, authors], tmp_path / "out")
+    assert both == [Job(series, tmp_path / "out" / "series"), Job(authors, tmp_path / "out" / "authors")]
+
+
+def test_every_image_of_a_study_is_found(tmp_path):
+    """A stray DICOM file, or a DICOMDIR, made its folder one series, and all that lies beside and below it vanished."""
+    study = dicom(tmp_path / "st", "p1/stray.dcm", "p1/s1/1", "p1/s1/2", "p1/s2/1.dcm", "p2/DICOMDIR", "p2/I/s1/1", "p2/I/s2/1")
+    touch(
+        study, "p1/t1.nii.gz", "p3/in_real.npy", "p3/in_imag.npy", "p3/gmap.npy", "p3/other.npy", "p3/more/t2.NII", "p1/x.txt"
+    )
+    found = {
+        "p1": "p1/p1",
+        "p1/t1.nii.gz": "p1/t1.nii.gz",
+        "p1/s1": "p1/s1",
+        "p1/s2": "p1/s2",
+        "p2/I/s1": "p2/I/s1",
+        "p2/I/s2": "p2/I/s2",
+        "p3": "p3/p3",
+        "p3/other.npy": "p3/other.npy",
+        "p3/more/t2.NII": "p3/more/t2.NII",
+    }
+    assert pairs(files.image_jobs([study], tmp_path / "out"), study, tmp_path / "out") == found
+    part = {name.removeprefix("p1").removeprefix("/") or ".": output for name, output in found.items() if name[:2] == "p1"}
+    part = {name: output.removeprefix("p1/") for name, output in part.items()}
+    assert pairs(files.image_jobs([study / "p1"], tmp_path / "out"), study / "p1", tmp_path / "out") == part
+    dicom(study, "DICOMDIR")
+    assert pairs(files.image_jobs([study], tmp_path / "out"), study, tmp_path / "out") == found
+
+
+def test_one_file_that_is_asked_for_is_of_the_series_alone(tmp_path):
+    series = dicom(tmp_path / "series", "a.dcm")
+    touch(series, "mask.nii")
+    assert files.image_jobs([series], tmp_path / "out.nii") == [Job(series, tmp_path / "out.nii")]
+
+
+def test_images_behind_links_are_found_once(tmp_path):
+    study, elsewhere = touch(tmp_path / "study", "a.nii"), dicom(tmp_path / "elsewhere", "s1/1")
+    (study / "link").symlink_to(elsewhere)
+    (elsewhere / "s1" / "back").symlink_to(study)
+    found = {"a.nii": "a.nii", "link/s1": "link/s1"}
+    assert pairs(files.image_jobs([study], tmp_path / "out"), study, tmp_path / "out") == found
+
+
+def test_image_outputs_inside_the_inputs_are_no_inputs(tmp_path):
+    study = touch(tmp_path / "study", "a.nii", "dn/a.nii", "dn/b/c.nii")
+    assert pairs(files.image_jobs([study], study / "dn"), study, study / "dn") == {"a.nii": "a.nii"}
+    series = dicom(tmp_path / "series", "1.dcm", "dn/1.dcm", "dn_noise/1.dcm")
+    assert files.image_jobs([series], series / "dn") == [Job(series, series / "dn")]
+
+
+@pytest.mark.parametrize("guard", ["scandir", "open"])
+def test_images_that_cannot_be_read_are_refused_not_left_out(tmp_path, monkeypatch, guard):
+    study = dicom(tmp_path / "study", "p0/a", "p1/a")
+    where, name = (os, "scandir") if guard == "scandir" else (Path, "open")
+    do = getattr(where, name)
+
+    def guarded(path, *rest):
+        if "p1" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return do(path, *rest)
+
+    monkeypatch.setattr(where, name, guarded)
+    with pytest.raises(PermissionError, match="p1"):
+        files.image_jobs([study], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "message"),
+    [
+        (["a.nii", "b.nii"], "out.nii", "out.nii: several inputs go into a folder: give -o one, for example .*denoised"),
+        (["study"], "out.dcm", "out.dcm: several inputs go into a folder"),
+        (["study", "a.nii"], "plain", "plain: several inputs go into a folder"),
+        (
+            ["study/x/a.nii", "a.nii"],
+            "out",
+            "several inputs would be written to .*out/a.nii: denoise them into separate folders",
+        ),
+        (["twice"], "out", "several inputs would be written to .*out/p/p: denoise them"),
+        (["within"], "out", "several inputs would be written to .*out/p/p/a.nii: denoise them"),
+        (["a.nii"], "a.nii", "a.nii is an input: give -o another name"),
+        (["study"], "study", "study is the folder of the inputs: give -o another one, for example .*denoised"),
+        (["texts"], "out", "texts: no images in this folder"),
+    ],
+)
+def test_image_outputs_that_cannot_be_meant_are_refused(tmp_path, inputs, output, message):
+    touch(tmp_path, "a.nii", "b.nii", "plain", "study/x/a.nii", "study/b.npy", "texts/x.txt", "within/p/p/a.nii")
+    dicom(tmp_path, "twice/p/1", "twice/p/p/1", "within/p/1")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=message):
+        files.image_jobs([tmp_path / name for name in inputs], tmp_path / output)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_digest_of_images_is_of_all_that_is_read(tmp_path):
+    """Of the authors' pair only the half that was named counted."""
+    authors = touch(tmp_path / "authors", "in_real.npy", "in_imag.npy", "gmap.npy", "notes.txt")
+    series = dicom(tmp_path / "series", "1", "2.dcm", "DICOMDIR")
+    for path, counts, does_not in (
+        (authors, ("in_real.npy", "in_imag.npy", "gmap.npy"), ("notes.txt", ".DS_Store")),
+        (authors / "in_real.npy", ("in_real.npy", "in_imag.npy", "gmap.npy"), ("notes.txt",)),
+        (series, ("1", "2.dcm"), ("DICOMDIR", "t1.nii.gz")),
+        (series / "1", ("1",), ("2.dcm",)),
+    ):
+        folder, before = path if path.is_dir() else path.parent, files.digest_of(path)
+        for name in counts:
+            kept = (folder / name).read_bytes()
+            (folder / name).write_bytes(kept + b"x")
+            assert files.digest_of(path) != before, name
+            (folder / name).write_bytes(kept)
+        for name in does_not:
+            (folder / name).write_bytes(b"x")
+            assert files.digest_of(path) == before, name
+    with pytest.raises(InputError, match="absent: no such file"):
+        files.digest_of(tmp_path / "absent")
+    with pytest.raises(InputError, match="no DICOM file and no NAME_real.npy in this folder"):
+        files.digest_of(tmp_path)
+
+
 def jobs(*names: str) -> list[Job]:
     return [Job(Path("in") / name, Path("out") / name) for name in names]
 

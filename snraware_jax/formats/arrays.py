@@ -12,7 +12,7 @@ import numpy as np
 
 from snraware_jax.errors import InputError
 from snraware_jax.formats.archive import BROKEN as BROKEN_ARCHIVE
-from snraware_jax.formats.images import Images, fitting
+from snraware_jax.formats.images import Images, Wanted, fitting
 
 BROKEN = (*BROKEN_ARCHIVE, OSError, ValueError, LookupError, TypeError, SyntaxError, OverflowError, TokenError)
 
@@ -23,8 +23,8 @@ class Template(NamedTuple):
     axes: int
 
 
-def read_images(path: Path, series: str | None = None) -> Images:
-    """Read a NumPy file; real values as float32, complex ones as complex64.
+def read_images(path: Path, series: str | None = None, wanted: Wanted = "images and g-map") -> Images:
+    """Read a NumPy file; real values as float32, complex ones as complex64; its g-map only where it is wanted.
 
     Raises:
       InputError: a damaged file, an archive without `image`, values that are no numbers, other axes.
@@ -35,6 +35,7 @@ def read_images(path: Path, series: str | None = None) -> Images:
         raise InputError(f"{path}: image is {image.shape}; [H, W], [T, H, W] or [T, S, H, W] can be read: reshape it.")
     values = as_numbers(path, "image", image)
     data = values[(None,) * (4 - image.ndim)] if image.ndim != 3 else values[:, None]
+    g_map = g_map if wanted == "images and g-map" else None
     if g_map is not None:
         g_map = as_numbers(path, "g_map", g_map)
         if g_map.ndim == 2:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,28 +54,49 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: str | Path) -> Iterator[Path]:
-    """A temporary folder beside `path`; on success its files move to `path`, on any exception nothing does.
+    """A temporary folder beside `path`; on success it takes the place of `path`, on any exception, Ctrl-C too, nothing does.
 
-    Files of the same names are replaced, so that a command given again gives the same folder.
+    A folder of files of the same names is replaced, so that a command given again gives the same folder.
 
     Raises:
-      InputError: if `path` holds other files, which would mix with these.
+      InputError: if `path` is a file, or holds other files, which would mix with these.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
+    require_own_folder(Path(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    room = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    made, before = room / "made", room / "before"
     try:
-        yield temporary
-        made = sorted(temporary.iterdir())
-        path.mkdir(exist_ok=True)
-        if other := {file.name for file in path.iterdir()} - {file.name for file in made}:
-            raise InputError(f"{path} holds other files ({min(other)}): give an empty folder, or another name.")
-        for file in made:
+        made.mkdir()
+        yield made
+        require_own_folder(Path(path), [file.name for file in made.iterdir()])
+        for file in (*made.iterdir(), made):
             flush(file)
-            os.replace(file, path / file.name)
-        flush(path)
+        if target.exists():
+            shutil.copymode(target, made)
+            os.rename(target, before)
+        os.rename(made, target)
+        flush(target.parent)
     finally:
-        shutil.rmtree(temporary)
+        if before.exists() and not target.exists():  # interrupted between the two
+            os.rename(before, target)
+        shutil.rmtree(room)
+
+
+def require_own_folder(path: Path, names: Iterable[str] | None = None) -> None:
+    """Refuse a folder that an output cannot be.
+
+    Args:
+      path: the output.
+      names: of all its files, where they are known yet.
+
+    Raises:
+      InputError: if `path` is a file, or a folder with files of other names.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file, and the output a folder: give another name, or delete it.")
+    if names is not None and path.is_dir() and (other := {file.name for file in path.iterdir()} - set(names)):
+        raise InputError(f"{path} holds other files ({min(other)}): give an empty folder, or another name.")
 
 
 def flush(path: Path) -> None:

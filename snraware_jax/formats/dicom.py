@@ -15,13 +15,12 @@ import numpy as np
 
 from snraware_jax.errors import InputError
 from snraware_jax.formats.dicom_planes import Layout, Plane, choose, lay_out, planes_of
-from snraware_jax.formats.images import Images, fitting
+from snraware_jax.formats.images import DICOM, Images, Wanted, fitting
 from snraware_jax.formats.sniff import first_bytes, is_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-SUFFIXES = (".dcm", ".ima")
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # the SOP class of DICOMDIR
 # what pydicom raises on damaged files besides its own exceptions, as found by damaging some
 BROKEN = (
@@ -55,7 +54,7 @@ class Template(NamedTuple):
     planes: list[list[Plane]]
 
 
-def read_images(path: Path, series: str | None = None) -> Images:
+def read_images(path: Path, series: str | None = None, wanted: Wanted = "images") -> Images:
     """Read one series: slices along their normal, frames by time (`dicom_planes.lay_out`); `[frames, slices, rows, columns]`.
 
     Values are slope * stored + intercept of every slice's own rescaling, float32; phase images of the same series are picked
@@ -64,6 +63,7 @@ def read_images(path: Path, series: str | None = None) -> Images:
     Args:
       path: folder, or one file.
       series: number, description or UID of the series, with image type or echo time behind the number where these differ.
+      wanted: of several series, that of phase images, if it is "phase".
 
     Raises:
       InputError: nothing to read, several series, orientations or sizes, images missing, colours, a compression without a
@@ -78,7 +78,7 @@ def read_images(path: Path, series: str | None = None) -> Images:
                 _require_images(file, dataset)
                 planes += planes_of(file, dataset, number)
         with decoding(path):
-            planes, name = choose(path, planes, series)
+            planes, name = choose(path, planes, series, wanted)
             layout = lay_out(path, planes)
         data = _pixels(loaded, layout.planes)
         for _, dataset in loaded:
@@ -131,7 +131,7 @@ def _dataset(file: Path) -> "Dataset | None":
     """One file's data set; None for what is no DICOM or holds no image."""
     import pydicom
 
-    named = file.suffix.lower() in SUFFIXES
+    named = file.suffix.lower() in DICOM
     if not (named or is_dicom(first_bytes(file))):
         return None
     with decoding(file):

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from snraware_jax.errors import InputError
+from snraware_jax.formats.images import Wanted, pick
 from snraware_jax.formats.scaled import Scale
+from snraware_jax.formats.stack import SAME_DIRECTION, SAME_PLACE_MM, require_complete
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-SAME_PLACE_MM = 1e-2
-SAME_DIRECTION = 1e-4
 # copies of the rescaling that Philips keeps where exporters lose the standard attributes
 PHILIPS_INTERCEPT, PHILIPS_SLOPE = (0x2005, 0x1409), (0x2005, 0x140A)
+PHASE = {"P", "PHASE", "PHASE MAP"}  # of the image type: Siemens and Philips, enhanced, Philips
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -31,6 +32,7 @@ class Plane(NamedTuple):
       size: (rows, columns).
       series: (number, description, UID).
       kind, echo: image type beyond its second value, and echo time in ms.
+      is_phase: whether the header says that it is a phase image.
       position: of the first pixel, millimetres to left, back, up (LPS); None: unknown.
       orientation: directions of growing column and growing row.
       spacing: millimetres between (rows, columns).
@@ -44,6 +46,7 @@ class Plane(NamedTuple):
     size: tuple[int, int]
     series: tuple[str, str, str]
     kind: str
+    is_phase: bool
     echo: float | None
     position: tuple[float, ...] | None
     orientation: tuple[float, ...] | None
@@ -100,12 +103,15 @@ def _plane(path: Path, dataset: "Dataset", number: int, frame: int | None) -> Pl
     )
     echo = find("MREchoSequence", "EffectiveEchoTime" if frame is not None else "EchoTime")
     spacing, thickness = (find("PixelMeasuresSequence", name) for name in ("PixelSpacing", "SliceThickness"))
+    kind = "\\".join(types[2:] if not isinstance(types, str) else ())
+    component = str(find("MRImageFrameTypeSequence", "ComplexImageComponent") or "")
     return Plane(
         file=number,
         frame=frame,
         size=(int(dataset.Rows), int(dataset.Columns)),
         series=tuple(str(dataset.get(k) or "") for k in ("SeriesNumber", "SeriesDescription", "SeriesInstanceUID")),  # type: ignore[arg-type]
-        kind="\\".join(types[2:] if not isinstance(types, str) else ()),
+        kind=kind,
+        is_phase=component == "PHASE" or not PHASE.isdisjoint(kind.split("\\")),
         echo=None if echo is None else float(echo),
         position=_numbers(find("PlanePositionSequence", "ImagePositionPatient"), 3),
         orientation=_numbers(find("PlaneOrientationSequence", "ImageOrientationPatient"), 6),
@@ -163,8 +169,8 @@ def _times(dataset: "Dataset", frame: int | None, find: Any) -> dict[str, float]
     return {name: float(value) for name, value in found.items() if value is not None and str(value)}
 
 
-def choose(path: Path, planes: list[Plane], series: str | None) -> tuple[list[Plane], str]:
-    """The images of the one series, or the one that `series` names, and its name.
+def choose(path: Path, planes: list[Plane], series: str | None, wanted: Wanted = "images") -> tuple[list[Plane], str]:
+    """The images of the one series, or the one that `series` names, or the only one of phase where that is wanted; and its name.
 
     Images of one series that differ in image type (magnitude, phase) or echo time are as many series.
 
@@ -187,14 +193,16 @@ def choose(path: Path, planes: list[Plane], series: str | None) -> tuple[list[Pl
                 name += f" TE {plane.echo:g}" if plane.echo is not None else " no TE"
             found.setdefault(name, []).append(plane)
     if series is None:
-        picked = list(found) if len(found) == 1 else []
+        picked = list(found)
+        if len(found) > 1:
+            picked = [name for name, members in found.items() if wanted == "phase" and members[0].is_phase]
     else:
         picked = [name for name, members in found.items() if series in (name, *members[0].series)]
     if len(picked) == 1:
         return found[picked[0]], picked[0]
     names = ", ".join(f"'{name}' ({members[0].series[1]}, {len(members)} images)" for name, members in found.items())
     what = f"holds {len(found)} series" if series is None else f"has no single series '{series}'"
-    raise InputError(f"{path} {what}: {names}; give one, for example --series '{next(iter(found))}'.")
+    raise InputError(f"{path} {what}: {names}; {pick(path, wanted, [*picked, *found][0])}")
 
 
 def lay_out(path: Path, planes: Sequence[Plane]) -> Layout:
@@ -204,11 +212,11 @@ def lay_out(path: Path, planes: Sequence[Plane]) -> Layout:
     jitters); else by the instance number; the first of these that tells all images of a place apart.
 
     Raises:
-      InputError: several sizes, orientations or stacks of slices, images without a place, missing or double.
+      InputError: several sizes, orientations or stacks of slices, images without a place, missing or double, slices missing.
     """
     _require_alike(path, planes)
     if len(planes) == 1:
-        return Layout([list(planes)], *_geometry([planes[0]], {}), "one image", {})
+        return Layout([list(planes)], *_geometry(planes[:1]), "one image", {})
     stacks = _stacks(path, planes)
     counts = sorted({len(stack) for stack in stacks})
     if len(counts) > 1:
@@ -218,9 +226,10 @@ def lay_out(path: Path, planes: Sequence[Plane]) -> Layout:
             f"{len(short)}, others up to {counts[-1]}; add the missing files, or take others out."
         )
     order, stacks = _in_time(path, stacks)
-    notes: dict = {}
     first = [stack[0] for stack in stacks]
-    affine, spacing = _geometry(first, notes)
+    across, down = np.reshape(first[0].orientation or (), (2, 3))
+    notes = require_complete(path, np.array([plane.position for plane in first]), np.cross(across, down))
+    affine, spacing = _geometry(first)
     return Layout([list(frame) for frame in zip(*stacks, strict=True)], affine, spacing, order, notes)
 
 
@@ -285,16 +294,13 @@ def _in_time(path: Path, stacks: list[list[Plane]]) -> tuple[str, list[list[Plan
     )
 
 
-def _geometry(slices: Sequence[Plane], notes: dict) -> tuple[np.ndarray | None, tuple[float, float, float] | None]:
+def _geometry(slices: Sequence[Plane]) -> tuple[np.ndarray | None, tuple[float, float, float] | None]:
     first = slices[0]
     if first.position is None or first.orientation is None or first.spacing is None:
         return None, None
     across, down = np.reshape(first.orientation, (2, 3))
     normal, places = np.cross(across, down), np.array([plane.position for plane in slices])
-    steps = np.diff(places @ normal)
-    if len(steps) and steps.max() - steps.min() > 0.01 * steps.mean():
-        notes["uneven_slices_mm"] = [float(steps.min()), float(steps.max())]
-    step = (places[-1] - places[0]) / len(steps) if len(steps) else normal * (first.thickness or 1.0)
+    step = (places[-1] - places[0]) / (len(places) - 1) if len(places) > 1 else normal * (first.thickness or 1.0)
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = across * first.spacing[1], down * first.spacing[0]
     affine[:3, 2], affine[:3, 3] = step, places[0]

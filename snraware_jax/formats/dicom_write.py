@@ -8,28 +8,72 @@ import hashlib
 import io
 import uuid
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from snraware_jax.errors import InputError
+from snraware_jax.formats.atomic import require_own_folder
 from snraware_jax.formats.dicom import Template, decoding
-from snraware_jax.formats.dicom_planes import Plane
-from snraware_jax.formats.images import Images
+from snraware_jax.formats.images import DICOM, MAPS, Images, Role
 from snraware_jax.formats.scaled import Limits, Scale, fits, limits_of, new_scale, to_integers
 
 if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.uid import UID
 
-SUFFIX = " SNRAware"
 LONGEST_DESCRIPTION = 64  # characters of a LO value
-DERIVATION = "Denoised by SNRAware-JAX"
 
 
-def write_images(path: Path, images: Images, like: Images) -> None:
-    """Write a series of the files of `like`: `path` is a file where it was one, else a folder.
+class Label(NamedTuple):
+    """What the data sets of one role say.
+
+    Attributes:
+      suffix: behind the SeriesDescription.
+      derivation: DerivationDescription.
+      further: by how much the SeriesNumber goes up, or viewers put a map among the images.
+    """
+
+    suffix: str
+    derivation: str
+    further: int = 0
+
+
+LABELS: dict[Role, Label] = {
+    "denoised": Label(" SNRAware", "Denoised by SNRAware-JAX"),
+    "unchanged": Label(" copy", "Copied by SNRAware-JAX"),
+    "noise map": Label(" SNRAware noise SD", "Noise SD of the images denoised by SNRAware-JAX", 1000),
+    "g-map": Label(" g-factor map", "g-factor map of the images, written by SNRAware-JAX", 2000),
+}
+# how images are shown, and what their values mean: not those of a map
+OF_IMAGES = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTSequence", "FrameVOILUTSequence")
+
+
+def require_writable(path: Path, like: Images, frames: int, is_complex: bool, role: Role = "denoised") -> None:
+    """Refuse what `write_images` cannot write.
+
+    Args:
+      path: of the output: a file by its suffix, else a folder.
+      like: series whose files are written.
+      frames, is_complex: of the images.
+      role: of the images.
+
+    Raises:
+      InputError: complex images, a file name for a series of several files, a folder with other files.
+    """
+    if is_complex:
+        raise InputError("DICOM holds magnitudes: write complex images as .nii.gz or .npy, or give --phase.")
+    used = {plane.file for frame in like.template.planes[:frames] for plane in frame}
+    if path.suffix.lower() not in DICOM:
+        require_own_folder(path, [like.template.names[number] for number in used])
+    elif len(used) > 1:
+        raise InputError(f"the series has {len(used)} files: give a folder, without {path.suffix}.")
+
+
+def write_images(path: Path, images: Images, like: Images, role: Role = "denoised") -> None:
+    """Write a series of the files of `like`, which `require_writable` lets pass: `path` is a file or a folder that is there.
 
     Data sets are copied with private tags and patient data; new are the instance and series UIDs (from the source's UID and
     the pixels: the same images give the same UIDs), ImageType DERIVED, SeriesDescription, DerivationDescription and
@@ -37,22 +81,19 @@ def write_images(path: Path, images: Images, like: Images) -> None:
 
     Values are integers of one slope for the series: that of the input where its slices share one and all values fit its
     bits, else the finest that 16 bits allow; they come back to within half a slope. With a new slope,
-    RealWorldValueMappingSequence, PixelPaddingValue and the Philips scale slope go, which would be wrong.
+    RealWorldValueMappingSequence, PixelPaddingValue and the Philips scale slope go, which would be wrong. Maps always get a
+    new slope, whatever that of the images, and their windows go too.
 
     Raises:
-      InputError: complex images, or a file name for a series of several files, a data set that pydicom
-        cannot write.
+      InputError: a data set that pydicom cannot write.
     """
-    if np.iscomplexobj(images.data):
-        raise InputError("DICOM holds magnitudes: write complex images as .nii.gz or .npy, or give --phase.")
     template: Template = like.template
     planes = template.planes[: len(images.data)]
     used = sorted({plane.file for frame in planes for plane in frame})
-    if not path.is_dir() and len(used) > 1:
-        raise InputError(f"the series has {len(used)} files: give a folder, without .dcm.")
     datasets = [template.datasets[number] for number in used]
-    scale, limits, fresh = _scale(images.data, datasets, [plane for frame in planes for plane in frame])
-    digest = hashlib.sha256(images.data.tobytes()).hexdigest()
+    scales = {plane.scale for frame in planes for plane in frame} if role not in MAPS else set()
+    scale, limits, fresh = _scale(images.data, datasets, scales)
+    digest = hashlib.sha256(images.data.tobytes()).hexdigest() + (f" {role}" if role in MAPS else "")
     for number in used:
         members = sorted(
             (p.frame or 0, t, s) for t, frame in enumerate(planes) for s, p in enumerate(frame) if p.file == number
@@ -63,7 +104,9 @@ def write_images(path: Path, images: Images, like: Images) -> None:
             warnings.simplefilter("ignore")  # pydicom's, about values of the input that break the standard
             dataset = copy.deepcopy(template.datasets[number])
             _keep_frames(dataset, [frame for frame, _, _ in members])
-            _mark_derived(dataset, digest)
+            _mark_derived(dataset, digest, LABELS[role])
+            if role in MAPS:
+                _forget(dataset, OF_IMAGES)
             if fresh:
                 _set_scale(dataset, scale, limits)
             _set_pixels(dataset, to_integers(values, scale, limits))
@@ -72,10 +115,9 @@ def write_images(path: Path, images: Images, like: Images) -> None:
         (path / name if path.is_dir() else path).write_bytes(encoded.getbuffer())
 
 
-def _scale(data: np.ndarray, datasets: list["Dataset"], planes: list[Plane]) -> tuple[Scale, Limits, bool]:
-    """Scale and limits of the stored integers, and whether they are other than the input's."""
+def _scale(data: np.ndarray, datasets: list["Dataset"], scales: set[Scale]) -> tuple[Scale, Limits, bool]:
+    """Scale and limits of the stored integers, and whether they are other than the input's, `scales`."""
     stored = {(int(dataset.BitsStored), bool(dataset.PixelRepresentation)) for dataset in datasets}
-    scales = {plane.scale for plane in planes}
     if len(scales) == len(stored) == 1:
         scale, limits = scales.pop(), limits_of(*stored.pop())
         if fits(data, scale, limits):
@@ -96,7 +138,7 @@ def _keep_frames(dataset: "Dataset", frames: list[int]) -> None:
         dataset.NumberOfFrames = len(frames)
 
 
-def _mark_derived(dataset: "Dataset", digest: str) -> None:
+def _mark_derived(dataset: "Dataset", digest: str, label: Label) -> None:
     from pydicom import Dataset
     from pydicom.dataset import FileMetaDataset
 
@@ -114,12 +156,22 @@ def _mark_derived(dataset: "Dataset", digest: str) -> None:
         for item in group.get("MRImageFrameTypeSequence") or []:
             item.FrameType = _derived(item.get("FrameType"))
     described = str(dataset.get("SeriesDescription") or "")
-    dataset.SeriesDescription = described[: LONGEST_DESCRIPTION - len(SUFFIX)] + SUFFIX
-    dataset.DerivationDescription = DERIVATION
+    dataset.SeriesDescription = described[: LONGEST_DESCRIPTION - len(label.suffix)] + label.suffix
+    dataset.DerivationDescription = label.derivation
+    if label.further and str(dataset.get("SeriesNumber") or ""):
+        dataset.SeriesNumber = int(dataset.SeriesNumber) + label.further
     if not hasattr(dataset, "file_meta"):
         dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+
+
+def _forget(dataset: "Dataset", names: Sequence[str]) -> None:
+    """Without those attributes, in its functional groups too."""
+    groups = [dataset.get(f"{which}FunctionalGroupsSequence") or [] for which in ("PerFrame", "Shared")]
+    for place in (dataset, *groups[0], *groups[1]):
+        for name in names:
+            place.pop(name, None)
 
 
 def _derived(types: Any) -> list[str]:

@@ -11,19 +11,23 @@ from snraware_jax.formats.atomic import replacing
 from snraware_jax.formats.series import Series
 
 KIND = "snraware series"
+NOISE_MAP = "snraware noise map"  # of a series: its image is real, and no program takes it for a series
 
 
-def write_series(path: str | Path, series: Series) -> None:
+def write_series(path: str | Path, series: Series, kind: str = KIND) -> None:
     """Write `image`, `g_map`, `g_maps`, `accelerations` as datasets, the rest as attributes.
 
     `accelerations` is `[R]` or, of pairs, `[R, 2]`. Every dataset carries a fletcher32 checksum, without which a flipped bit
-    is read back in silence. The file appears under its name only when it is complete.
+    is read back in silence. The file appears under its name only when it is complete. A noise map, `kind` NOISE_MAP, has the
+    g-maps of its series and a real image: the noise SD of the image of that series, so over g.
 
     Raises:
-      ValueError: if the shapes of the series disagree.
+      ValueError: if the shapes of the series disagree, or a noise map is complex.
     """
+    if kind == NOISE_MAP and np.iscomplexobj(series.image):
+        raise ValueError("a noise map is real")
     arrays = {
-        "image": np.asarray(series.image, np.complex64),
+        "image": np.asarray(series.image, np.complex64 if kind == KIND else np.float32),
         "g_map": np.asarray(series.g_map, np.float32),
         "g_maps": np.asarray(series.g_maps, np.float32),
         "accelerations": np.asarray(series.accelerations, np.int32),
@@ -31,25 +35,27 @@ def write_series(path: str | Path, series: Series) -> None:
     if problem := _disagreement(series):
         raise ValueError(problem)
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["kind"] = KIND
+        file.attrs["kind"] = kind
         file.attrs["acceleration"] = series.acceleration
         file.attrs["metadata"] = json.dumps(series.metadata)
         for name, array in arrays.items():
             file.create_dataset(name, data=array, fletcher32=True)
 
 
-def read_series(path: str | Path) -> Series:
-    """Read what `write_series` wrote.
+def read_series(path: str | Path, kind: str = KIND) -> Series:
+    """Read what `write_series` wrote as that kind.
 
     Raises:
-      InputError: if the file is absent, damaged, not a series, of shapes that disagree, or holds NaN or Inf.
+      InputError: if the file is absent, damaged, not of that kind, of shapes that disagree, or holds NaN or Inf.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("kind") != KIND:
+            if kind == KIND and file.attrs.get("kind") == NOISE_MAP:
+                raise InputError(f"{path} is a noise map, not a series: give the series that it lies beside.")
+            if file.attrs.get("kind") != kind:
                 raise InputError(
                     f"{path} is not a series in SNR units: make one with `snraware reconstruct RAW.h5 -o {path.name}`."
                 )

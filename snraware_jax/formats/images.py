@@ -1,8 +1,9 @@
 """Images with their geometry, whatever file they came from: `read`, `write`, and the one type between them."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -10,11 +11,15 @@ from typing import Any, Literal
 import numpy as np
 
 from snraware_jax.errors import InputError
-from snraware_jax.formats.atomic import replacing, replacing_folder
+from snraware_jax.formats.atomic import replacing, replacing_folder, require_own_folder
 from snraware_jax.formats.hdf5 import require_finite
 
 Kind = Literal["nifti", "dicom", "mrd", "series", "numpy", "authors", "raw"]
+Wanted = Literal["images and g-map", "images", "phase", "g-map"]  # what is read of a file that may hold several series
+Role = Literal["denoised", "unchanged", "noise map", "g-map"]  # what is written, for headers that say it
+MAPS = ("noise map", "g-map")
 AXES = "[frame, slice, row, column]"
+DICOM = (".dcm", ".ima")
 CONTAINERS = (".nii", ".nii.gz", ".npy", ".npz", ".h5", ".hdf5", ".mrd")
 
 
@@ -30,7 +35,7 @@ class Images:
       kind: the format it came from.
       g_map: `[slices, H, W]` float32 as stored, dimensionless once divided by `units["g_map_scale_ratio"]`, if there is one.
       affine: `[4, 4]` from (column, row, slice, 1) to millimetres, x to the right, y to the front, z up (RAS); None: unknown.
-      spacing: millimetres between (slices, rows, columns); None: unknown.
+      spacing: millimetres between (slices, rows, columns); None: unknown; NaN between slices: that alone is.
       units: what the file says of its scale: `slope`, `intercept`, `scale_ratio` (values are this many times the image),
         `g_map_scale_ratio`, `phase_unit`, `over_g` (values were divided by the g-map: noise SD 1 everywhere). JSON values.
       metadata: everything else that may interest a reader. JSON values.
@@ -55,6 +60,23 @@ def size(shape: tuple[int, ...]) -> str:
     return "x".join(str(n) for n in (height, width, *(n for n in reversed(others) if n > 1)))
 
 
+def remarks(images: Images, name: str) -> list[str]:
+    """What a user should know of the geometry of images, a line each; nothing where all is as usual.
+
+    Args:
+      images: as `read` returns them.
+      name: of their file, for the lines.
+    """
+    said = []
+    if uneven := images.metadata.get("uneven_slices_mm"):
+        least, largest, apart = uneven
+        said.append(
+            f"{name}: SLICES LIE UNEVENLY, {least:.4g} to {largest:.4g} mm apart: an affine, whose steps are even, puts them up to "
+            f"{apart:.3g} mm from their places"
+        )
+    return said
+
+
 def read(
     path: str | Path,
     *,
@@ -67,8 +89,9 @@ def read(
 
     Args:
       path: NIfTI, DICOM, MRD images, a series in SNR units, .npy, .npz.
-      phase: the phase of a magnitude image, of any of these formats and any usual unit.
-      gmap: its g-factor map, likewise; it takes the place of one in `path`.
+      phase: the phase of a magnitude image, of any of these formats and any usual unit; of several series in it, the only one
+        whose header says that it is phase.
+      gmap: its g-factor map, likewise; it takes the place of one in `path`, which is not read then.
       series: which one, where `path` holds several.
       resize_gmap: interpolate a g-map of another matrix and the same field of view.
 
@@ -76,17 +99,19 @@ def read(
       InputError: a file is absent, damaged, of another kind, holds several series, NaN or Inf, or does not fit the images.
     """
     path = Path(path)
-    images = _read_one(path, series)
+    images = _read_one(path, series, "images and g-map" if gmap is None else "images")
     if phase is not None:
         from snraware_jax.formats.phase import with_phase
 
-        images = with_phase(images, _read_one(Path(phase), None), path, Path(phase))
+        images = with_phase(images, _read_one(Path(phase), None, "phase"), path, Path(phase))
     if gmap is not None:
-        images = with_g_map(images, _read_one(Path(gmap), None), Path(gmap), resize=resize_gmap)
+        from snraware_jax.formats.gmap import with_g_map
+
+        images = with_g_map(images, _read_one(Path(gmap), None, "g-map"), Path(gmap), resize=resize_gmap)
     return images
 
 
-def _read_one(path: Path, series: str | None) -> Images:
+def _read_one(path: Path, series: str | None, wanted: Wanted) -> Images:
     kind = kind_of(path)
     if kind == "raw":
         raise InputError(
@@ -94,7 +119,7 @@ def _read_one(path: Path, series: str | None) -> Images:
         )
     if series is not None and kind not in ("dicom", "mrd", "authors"):
         raise InputError(f"{path} holds one series: leave out --series {series}.")
-    images = _reader(kind)(path, series)
+    images = _reader(kind)(path, series, wanted)
     if not images.data.size:
         raise InputError(f"{path}: its images are {size(images.data.shape)}, without a pixel: export the data again.")
     require_finite(path, f"image {AXES}", images.data)
@@ -103,8 +128,8 @@ def _read_one(path: Path, series: str | None) -> Images:
     return images
 
 
-def _reader(kind: Kind) -> Callable[[Path, str | None], Images]:
-    """`(path, series) -> Images` of one format."""
+def _reader(kind: Kind) -> Callable[[Path, str | None, Wanted], Images]:
+    """`(path, series, wanted) -> Images` of one format."""
     if kind == "nifti":
         from snraware_jax.formats.nifti import read_images
     elif kind == "dicom":
@@ -120,6 +145,18 @@ def _reader(kind: Kind) -> Callable[[Path, str | None], Images]:
     return read_images
 
 
+def pick(path: Path, wanted: Wanted, name: str) -> str:
+    """What to type where a file holds several series, for example that called `name`: --series is for IN alone."""
+    if wanted not in ("phase", "g-map"):
+        return f"give one, for example --series '{name}'."
+    flag = {"phase": "phase", "g-map": "gmap"}[wanted]
+    output = path.with_name(f"{flag}{path.suffix if path.is_file() else ''}").name
+    return (
+        f"--{flag} takes one {wanted} series: write it by itself, for example `snraware convert {path} --series '{name}' "
+        f"-o {output}`, and give that."
+    )
+
+
 def kind_of(path: str | Path) -> Kind:
     """The format of a file or folder, by its content, then by its suffix; "raw" is k-space, which is no image.
 
@@ -131,48 +168,31 @@ def kind_of(path: str | Path) -> Kind:
     return sniff(Path(path))
 
 
-def with_g_map(images: Images, g_map: Images, path: Path, *, resize: bool = False) -> Images:
-    """`images` with the g-map that was read from `path`, a map for every slice.
+def is_series(path: str | Path) -> bool:
+    """Whether a folder holds files that make one series: of DICOM (DICOMDIR alone is none), or the authors' arrays.
 
-    Arrays `[N, H, W]` of NumPy files are slices where the g-map is `[N, H, W]` too. `resize` interpolates a map of another matrix
-    linearly, as if its field of view were that of the images.
+    Folders below it are not looked into.
 
     Raises:
-      InputError: if the map is complex, negative somewhere, of another size, or lies elsewhere in the patient.
+      OSError: if the folder, or a file in it, cannot be read.
     """
-    if np.iscomplexobj(g_map.data):
-        raise InputError(f"{path} is complex; a g-map is real: give its magnitude.")
-    values = g_map.data
-    if values.shape[1] == 1 and images.data.shape[1] in (1, values.shape[0]) and values.shape[0] > 1:
-        values = values.swapaxes(0, 1)
-    if images.kind == "numpy" and images.data.shape[:2] == (values.shape[1], 1):
-        images = _as_slices(images)
-    if len(values) > 1 or (images.kind != "numpy" and len(images.data) == values.shape[1] > images.data.shape[1]):
-        raise InputError(f"{path} holds {g_map.data.shape[0]} g-maps; frames share one, slices have one each: give those.")
-    if (negative := int((values < 0).sum())) > 0:
-        raise InputError(f"{path}: g-map holds {negative} negative values; g is 0 or more: give the map itself.")
-    wanted = images.data.shape[1:]
-    if values.shape != (1, *wanted):
-        differ = f"{path}: g-map is {size(g_map.data.shape)}, image is {size(images.data.shape)}."
-        if values.shape[1] == 1 < wanted[0]:
-            raise InputError(f"{differ} Every slice needs a g-map of its own.")
-        if not resize:
-            raise InputError(f"{differ} Use --gmap-resize if the fields of view agree.")
-    require_same_place(images, g_map, path, "g-map")
-    if values.shape != (1, *wanted):
-        from skimage.transform import resize as interpolate
+    from snraware_jax.formats.sniff import is_series as sniff
 
-        values = np.asarray(interpolate(values[0], wanted, order=1, mode="edge", anti_aliasing=False), np.float32)[None]
-    units = {name: value for name, value in images.units.items() if name != "g_map_scale_ratio"}
-    if "scale_ratio" in g_map.units:
-        units["g_map_scale_ratio"] = g_map.units["scale_ratio"]
-    return replace(images, g_map=values[0], units=units, metadata=images.metadata | {"g_map_from": path.name})
+    return sniff(Path(path))
 
 
-def _as_slices(images: Images) -> Images:
-    """Frames of one slice as slices of one frame, those of the phase too."""
-    phase = None if images.phase is None else replace(images.phase, data=images.phase.data.swapaxes(0, 1))
-    return replace(images, data=images.data.swapaxes(0, 1), phase=phase)
+def files_of(path: str | Path) -> tuple[Path, ...]:
+    """Every file that `read` opens for the images at `path`, sorted: of its content alone depend the images.
+
+    The file itself; NAME_real.npy, NAME_imag.npy and the g-map of a folder of the authors' arrays, or beside one of the pair;
+    the DICOM files of a folder. Of a folder that is no series there is none, and what is absent is named all the same.
+
+    Raises:
+      OSError: if a folder, or a file in it, cannot be read.
+    """
+    from snraware_jax.formats.sniff import files_of as sniff
+
+    return sniff(Path(path))
 
 
 def require_same_place(images: Images, other: Images, path: Path, what: str) -> None:
@@ -200,7 +220,9 @@ def _corners(images: Images, affine: np.ndarray) -> np.ndarray:
     return (affine @ corners.T)[:3]
 
 
-def write(path: str | Path, images: Images, like: Images, *, integers: bool = False) -> tuple[Path, ...]:
+def write(
+    path: str | Path, images: Images, like: Images, *, integers: bool = False, role: Role = "denoised"
+) -> tuple[Path, ...]:
     """Write images in the format that the name of `path` says, with the geometry of `like`, which `read` returned.
 
     A name with no such suffix is of the format of `like`. Where the phase of `like` came in a file of its own, complex
@@ -212,65 +234,149 @@ def write(path: str | Path, images: Images, like: Images, *, integers: bool = Fa
       images: `data` of as many slices, rows and columns as `like`, and as many frames or one.
       like: template of geometry and header.
       integers: NIfTI in the integer type of `like` with one slope, instead of float32.
+      role: what they are, for the headers that say it. Maps, which are real, get a scale, a series number and a description of
+        their own in DICOM, their data role in MRD, a kind of their own among series in SNR units.
 
     Returns:
       the files and folders written.
 
     Raises:
-      InputError: if that format cannot hold these images.
-      ValueError: shapes that disagree, NaN or Inf.
+      InputError: as `require_writable`.
+      ValueError: shapes that disagree, NaN or Inf, complex maps.
     """
     path = Path(path)
-    _require_writable(path, images, like)
-    outputs = [(path, images, like)]
+    _require_like(path, images, like, role)
+    require_writable(path, like, integers=integers, role=role, images=images)
+    parts = [images]
     if like.phase is not None and np.iscomplexobj(images.data):
         from snraware_jax.formats.phase import split_phase
 
-        magnitude, phase = split_phase(images, like.phase)
-        outputs = [(path, magnitude, like), (beside(path, "_phase"), phase, like.phase)]
+        parts = list(split_phase(images, like.phase))
+    outputs = _outputs(path, like, np.iscomplexobj(images.data))
     with ExitStack() as stack:
-        for name, part, template in outputs:
-            _write_one(stack, name, part, template, integers)
-    return tuple(name for name, _, _ in outputs)
+        for (name, template), part in zip(outputs, parts, strict=True):
+            kind = _output_kind(name, template)
+            temporary = stack.enter_context(replacing_folder(name) if _is_folder(name, kind) else replacing(name))
+            with naming(name):  # writers know the temporary name alone
+                _writer(kind, integers, role)(temporary, part, template)
+    return tuple(name for name, _ in outputs)
 
 
-def _require_writable(path: Path, images: Images, like: Images) -> None:
+def require_writable(
+    path: str | Path, like: Images, *, integers: bool = False, role: Role = "denoised", images: Images | None = None
+) -> None:
+    """Refuse an output that `write` would refuse: before any work is done for it. Nothing is written.
+
+    Args:
+      path, like, integers, role: as `write` takes them.
+      images: what will be written, if it has another number of frames than `like`, or is real where that is complex.
+
+    Raises:
+      InputError: a format that is not written from that of `like`, or cannot hold complex images; a file name for several
+        files; integers where there are none; a folder in the place of a file, a file in that of a folder, a folder with other
+        files; a folder that nothing can be written to.
+    """
+    path, images = Path(path), like if images is None else images
+    is_complex = role not in MAPS and np.iscomplexobj(images.data)
+    for name, template in _outputs(path, like, is_complex):
+        try:
+            kind = _output_kind(name, template)
+        except InputError as error:
+            if name == path:
+                raise
+            raise InputError(
+                f"{path}: its phase came as {template.kind}, which goes to no {name.name} beside it: give "
+                f"{beside(path, '', '.nii.gz')}, which both can be, or the phase as {like.kind}."
+            ) from error
+        if integers and kind != "nifti":
+            raise InputError(f"{name}: integers are an option of NIfTI alone (DICOM always holds them): leave it out.")
+        _require_place(name, folder=_is_folder(name, kind))
+        with naming(name):
+            _checker(kind, integers, role)(name, template, len(images.data), is_complex and like.phase is None)
+
+
+def _outputs(path: Path, like: Images, is_complex: bool) -> list[tuple[Path, Images]]:
+    """Names of the outputs, and the input whose header each gets: two where the phase came in a file of its own."""
+    if like.phase is None or not is_complex:
+        return [(path, like)]
+    return [(path, like), (beside(path, "_phase"), like.phase)]
+
+
+def _require_like(path: Path, images: Images, like: Images, role: Role) -> None:
     shape, expected = images.data.shape, like.data.shape
     if len(shape) != 4 or shape[1:] != expected[1:] or shape[0] not in (1, expected[0]):
         raise ValueError(f"{path}: images {shape} do not have the shape {expected} of the input, or one frame of it")
     if not (good := np.isfinite(images.data)).all():
         raise ValueError(f"{path}: images to write hold {int((~good).sum())} NaN or Inf of {good.size} values")
+    if role in MAPS and np.iscomplexobj(images.data):
+        raise ValueError(f"{path}: a {role} is real")
 
 
-def _write_one(stack: ExitStack, path: Path, images: Images, like: Images, integers: bool) -> None:
-    kind = _output_kind(path, like)
-    if integers and kind != "nifti":
-        raise InputError(f"{path}: integers are an option of NIfTI alone (DICOM always holds them): leave it out.")
-    folder = kind == "authors" or (kind == "dicom" and path.suffix.lower() not in (".dcm", ".ima"))
-    temporary = stack.enter_context(replacing_folder(path) if folder else replacing(path))
+def _require_place(path: Path, *, folder: bool) -> None:
+    if folder:
+        require_own_folder(path)
+    elif path.is_dir():
+        raise InputError(f"{path} is a folder, and the output a file: give {path / f'denoised{suffix_of(path)}'}, for example.")
+    above = next(one for one in Path(os.path.abspath(path)).parents if one.exists())
+    if not above.is_dir():
+        raise InputError(f"{path}: {above} is a file: give another folder.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: nothing can be written to {above}: give another path, or change its permissions.")
+
+
+def _is_folder(path: Path, kind: Kind) -> bool:
+    return kind == "authors" or (kind == "dicom" and path.suffix.lower() not in DICOM)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Puts the name of an output before the messages of those who do not know it.
+
+    Raises:
+      InputError: for any of them.
+    """
     try:
-        _writer(kind, integers)(temporary, images, like)
-    except InputError as error:  # writers know the temporary name alone
+        yield
+    except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def _writer(kind: Kind, integers: bool) -> Callable[[Path, Images, Images], None]:
+def _checker(kind: Kind, integers: bool, role: Role) -> Callable[[Path, Images, int, bool], None]:
+    """`(path, like, frames, is_complex)` of one format: raises InputError where its writer would."""
+    if kind == "nifti" and integers:
+        from snraware_jax.formats.nifti import require_integers
+
+        return lambda path, like, frames, is_complex: require_integers(like, is_complex)
+    if kind == "dicom":
+        from snraware_jax.formats.dicom_write import require_writable
+    elif kind == "authors":
+        from snraware_jax.formats.authors import require_writable
+    elif kind == "series":
+        from snraware_jax.formats.series_images import require_writable
+    else:
+        return lambda path, like, frames, is_complex: None
+    return partial(require_writable, role=role)
+
+
+def _writer(kind: Kind, integers: bool, role: Role) -> Callable[[Path, Images, Images], None]:
     """`(path, images, like)` of one format."""
     if kind == "nifti":
         from snraware_jax.formats.nifti import write_images
 
         return partial(write_images, integers=integers)
+    if kind == "numpy":
+        from snraware_jax.formats.arrays import write_images
+
+        return write_images
     if kind == "dicom":
         from snraware_jax.formats.dicom_write import write_images
     elif kind == "mrd":
         from snraware_jax.formats.mrd_images import write_images
     elif kind == "series":
         from snraware_jax.formats.series_images import write_images
-    elif kind == "numpy":
-        from snraware_jax.formats.arrays import write_images
     else:
         from snraware_jax.formats.authors import write_images
-    return write_images
+    return partial(write_images, role=role)
 
 
 def suffix_of(path: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snraware_jax.errors import InputError
-from snraware_jax.formats.images import Images, fitting
+from snraware_jax.formats.images import Images, Wanted, fitting
 from snraware_jax.formats.scaled import Scale, fits, limits_of, new_scale, to_integers
 
 LENGTHS = {1: 348, 2: 540}  # of the header, by version
@@ -37,7 +37,7 @@ class Template(NamedTuple):
     order: str
 
 
-def read_images(path: Path, series: str | None = None) -> Images:
+def read_images(path: Path, series: str | None = None, wanted: Wanted = "images") -> Images:
     """Read one NIfTI file of 2 to 4 axes; magnitude and other real values as float32, complex ones as complex64.
 
     Integers become slope * v + intercept in float64, then float32.
@@ -211,9 +211,7 @@ def write_images(path: Path, images: Images, like: Images, *, integers: bool = F
         header["dim"][0], header["dim"][4] = 3, 1
     scale, convert = Scale(1.0, 0.0), lambda values: values
     if integers:
-        dtype = header.get_data_dtype()
-        if dtype.kind not in "iu" or np.iscomplexobj(images.data):
-            raise InputError(f"integers are for real images whose input holds integers, not {dtype}: leave them out.")
+        require_integers(like, np.iscomplexobj(images.data))
         scale, convert = _integers(images.data, header)
     else:
         header.set_data_dtype(np.complex64 if np.iscomplexobj(images.data) else np.float32)
@@ -228,6 +226,18 @@ def write_images(path: Path, images: Images, like: Images, *, integers: bool = F
             file.write(np.ascontiguousarray(convert(frame), dtype).tobytes())
         if packed:
             packed.close()
+
+
+def require_integers(like: Images, is_complex: bool) -> None:
+    """Refuse integers where there are none.
+
+    Raises:
+      InputError: complex images, or an input `like` of another type.
+    """
+    template = like.template if like.kind == "nifti" else _new_template(like)
+    dtype = _header(template.head, template.version, template.order).get_data_dtype()
+    if dtype.kind not in "iu" or is_complex:
+        raise InputError(f"integers are for real images whose input holds integers, not {dtype}: leave them out.")
 
 
 def _integers(data: np.ndarray, header: Any) -> tuple[Scale, Any]:
@@ -249,7 +259,7 @@ def _new_template(like: Images) -> Template:
     header.set_data_shape((width, height, slices, frames) if frames > 1 else (width, height, slices))
     header.set_xyzt_units("mm", "sec")
     if like.spacing:
-        header["pixdim"][1:4] = like.spacing[::-1]
+        header["pixdim"][1:4] = np.nan_to_num(like.spacing[::-1], nan=1)  # 1 is what NIfTI says of what is unknown
     if like.affine is not None:
         header.set_qform(like.affine, code=1)
         header.set_sform(like.affine, code=1)

@@ -7,8 +7,9 @@ from pathlib import Path
 import h5py
 
 from snraware_jax.errors import InputError
-from snraware_jax.formats.hdf5 import KIND
-from snraware_jax.formats.images import Kind, suffix_of
+from snraware_jax.formats.authors import g_maps_beside
+from snraware_jax.formats.hdf5 import KIND, NOISE_MAP
+from snraware_jax.formats.images import DICOM, Kind, suffix_of
 
 HEAD = 560  # bytes: a NIfTI-2 header, and the DICM of DICOM at 128
 BY_SUFFIX: dict[str, Kind] = {
@@ -92,7 +93,7 @@ def has_partner(path: Path) -> bool:
 def _kind_of_hdf5(path: Path) -> Kind:
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("kind") == KIND:
+            if file.attrs.get("kind") in (KIND, NOISE_MAP):
                 return "series"
             if image_groups(file):
                 return "mrd"
@@ -116,12 +117,50 @@ def image_groups(file: h5py.File) -> list[str]:
     return sorted(names)
 
 
+def is_series(path: Path) -> bool:
+    """See `images.is_series`."""
+    return path.is_dir() and bool(_kinds_of_folder(path))
+
+
+def _kinds_of_folder(path: Path) -> list[Kind]:
+    """Of what a folder holds files: the authors' arrays, DICOM, both or neither."""
+    files = _visible(path)
+    found: list[Kind] = ["authors"] if any(file.name.endswith("_real.npy") for file in files) else []
+    return [*found, "dicom"] if any(_is_dicom_file(file) for file in files) else found
+
+
+def _visible(path: Path) -> list[Path]:
+    """Files of a folder."""
+    return sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+
+
+def _is_dicom_file(file: Path) -> bool:
+    """Whether a file belongs to a DICOM series; DICOMDIR is a list of others."""
+    if file.name.upper() == "DICOMDIR":
+        return False
+    return file.suffix.lower() in DICOM or is_dicom(first_bytes(file))
+
+
 def _kind_of_folder(path: Path) -> Kind:
-    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    if any(file.name.endswith("_real.npy") for file in files):
-        return "authors"
-    if any(file.suffix.lower() in (".dcm", ".ima") or is_dicom(first_bytes(file)) for file in files):
-        return "dicom"
+    found = _kinds_of_folder(path)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"{path} holds DICOM files, and NAME_real.npy too: put each into a folder of its own.")
     below = sorted(folder.name for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
     where = f"; it has folders: give one of them, {path / below[0]}" if below else ": give a folder of DICOM files, or a file"
     raise InputError(f"{path} holds no DICOM series and no NAME_real.npy with NAME_imag.npy{where}.")
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """See `images.files_of`."""
+    if not path.is_dir():
+        pair = path.suffix == ".npy" and has_partner(path)
+        name = path.stem.rpartition("_")[0]
+        found = [path.with_name(f"{name}_{part}.npy") for part in ("imag", "real")] if pair else []
+        return tuple(sorted((*found, *g_maps_beside(path.parent)[:1]))) if found else (path,)
+    kinds, files = _kinds_of_folder(path), _visible(path)
+    found = [file for file in files if "dicom" in kinds and _is_dicom_file(file)]
+    if "authors" in kinds:
+        found += [file for file in files if file.name.endswith(("_real.npy", "_imag.npy"))] + g_maps_beside(path)[:1]
+    return tuple(sorted(found))

@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
+from snraware_jax import cli
 from snraware_jax.errors import InputError
 from snraware_jax.formats.images import read, write
 from tests.formats.dicoms import ACROSS, DOWN, GAP, ORIGIN, write_classic, write_enhanced
@@ -174,6 +175,48 @@ def test_one_frame_of_many_in_another_scale(tmp_path, stored, make):
     np.testing.assert_array_equal(found.affine, images.affine)
 
 
+@pytest.mark.parametrize("make", [write_classic, write_enhanced])
+@pytest.mark.parametrize(
+    ("role", "description", "number", "derivation"),
+    [
+        ("noise map", "cine short axis SNRAware noise SD", 1007, "Noise SD of the images denoised by SNRAware-JAX"),
+        ("g-map", "cine short axis g-factor map", 2007, "g-factor map of the images, written by SNRAware-JAX"),
+    ],
+)
+def test_maps_are_no_denoised_images(tmp_path, stored, make, role, description, number, derivation):
+    """A noise map was "cine short axis SNRAware", of the same number, and in integers of the images' slope: SD 1.5 was 1 or 2."""
+    source = tmp_path / ("in" if make is write_classic else "in.dcm")
+    make(source, stored, slope=lambda s: ("1", "0"))
+    for file in source.iterdir() if source.is_dir() else [source]:
+        dataset = pydicom.dcmread(file)
+        dataset.WindowCenter, dataset.WindowWidth = "2000", "4000"
+        dataset.save_as(file)
+    images = read(source)
+    noise = replace(images, data=np.full(SHAPE, 1.5, np.float32) + np.linspace(0, 0.01, 420, dtype=np.float32).reshape(SHAPE))
+    output = source.with_name(source.name.replace("in", "noise"))
+    write(output, noise, images, role=role)
+    again = read(output)
+    np.testing.assert_allclose(again.data, noise.data, atol=2e-5)
+    np.testing.assert_array_equal(again.affine, images.affine)
+    for after in files(output).values() if output.is_dir() else [pydicom.dcmread(output)]:
+        assert (after.SeriesDescription, after.SeriesNumber, after.DerivationDescription) == (description, number, derivation)
+        assert "WindowCenter" not in after
+        assert "WindowWidth" not in after
+        assert after.PatientName == "Somebody^Else"
+    write(output.with_name(f"same{output.suffix}"), noise, images)
+    uids = {read(path).template.datasets[0].SeriesInstanceUID for path in (output, output.with_name(f"same{output.suffix}"))}
+    assert len(uids) == 2
+
+
+def test_images_that_were_not_denoised_do_not_say_so(tmp_path, stored):
+    write_classic(tmp_path / "in", stored)
+    images = read(tmp_path / "in")
+    write(tmp_path / "out", images, images, role="unchanged")
+    for name, after in files(tmp_path / "out").items():
+        assert (after.SeriesDescription, after.DerivationDescription) == ("cine short axis copy", "Copied by SNRAware-JAX")
+        assert after.PixelData == pydicom.dcmread(tmp_path / "in" / name).PixelData
+
+
 def test_the_same_images_give_the_same_files(tmp_path, stored):
     write_classic(tmp_path / "in", stored)
     images = read(tmp_path / "in")
@@ -279,6 +322,32 @@ def test_magnitude_and_phase_series(tmp_path, stored):
     np.testing.assert_array_equal(read(tmp_path / "out").data, stored)
     found = read(tmp_path / "out_phase").data
     np.testing.assert_array_equal(found[stored > 0], (2 * phase - 4096)[stored > 0])
+
+
+def test_magnitude_and_phase_of_one_folder(tmp_path, stored):
+    """--series says which images; the phase is the only series whose image type says so."""
+    folder = tmp_path / "in"
+    phase = np.random.default_rng(3).integers(0, 4096, SHAPE)
+    write_classic(folder, stored)
+    write_classic(tmp_path / "p", phase, slope=lambda s: ("2", "-4096"), ImageType=["ORIGINAL", "PRIMARY", "P", "ND"])
+    for file in list((tmp_path / "p").iterdir()):
+        file.rename(folder / f"p{file.name}")
+    images = read(folder, series="7 M\\ND", phase=folder)
+    np.testing.assert_allclose(np.abs(images.data), stored, atol=1e-3)
+    assert images.units["phase_unit"] == "-4096..4095"
+    np.testing.assert_array_equal(images.phase.data, 2 * phase - 4096)
+
+    write_classic(
+        tmp_path / "p", phase, SeriesNumber=9, SeriesInstanceUID="1.2.9", ImageType=["ORIGINAL", "PRIMARY", "P", "ND"]
+    )
+    for file in list((tmp_path / "p").iterdir()):
+        file.rename(folder / f"q{file.name}")
+    with pytest.raises(InputError, match=r"in holds 3 series: .* --phase takes one phase series: write it by itself") as caught:
+        read(folder, series="7 M\\ND", phase=folder)
+    name = "7 P\\ND"
+    assert f"`snraware convert {folder} --series '{name}' -o phase`" in str(caught.value)
+    assert cli.main(["convert", str(folder), "--series", name, "-o", str(tmp_path / "phase")]) == 0  # what it says
+    np.testing.assert_array_equal(read(folder, series="7 M\\ND", phase=tmp_path / "phase").data, images.data)
 
 
 @pytest.mark.parametrize(

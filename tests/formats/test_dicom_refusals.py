@@ -10,7 +10,8 @@ from pydicom.uid import JPEGLSLossless
 
 from snraware_jax.errors import InputError
 from snraware_jax.formats.dicom_write import write_images
-from snraware_jax.formats.images import read
+from snraware_jax.formats.images import read, remarks
+from snraware_jax.image_check import check
 from tests.formats.damage import assert_read_or_refused
 from tests.formats.dicoms import ACROSS, position, write_classic
 
@@ -121,6 +122,49 @@ def test_unusable_series_are_refused(tmp_path, stored, change, message):
     edit(tmp_path / "in", change)
     with pytest.raises(InputError, match=message):
         read(tmp_path / "in")
+
+
+def without(folder: Path, *places: int, slices: int = 6) -> Path:
+    """A series of `slices` slices without those."""
+    write_classic(folder, np.random.default_rng(0).integers(0, 4096, (2, slices, 5, 7)))
+    for file in list(folder.iterdir()):
+        if (pydicom.dcmread(file).InstanceNumber - 1) % slices in places:
+            file.unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("places", "slices", "message"),
+    [
+        ([2], 6, r"a slice is missing at \({}\) mm: slices lie 3.5 mm apart, and there 7 mm"),
+        ([1], 4, r"a slice is missing at \({}\) mm: slices lie 3.5 mm apart, and there 7 mm"),
+        ([4, 5, 6], 9, r"3 slices are missing from \({}\) mm: slices lie 3.5 mm apart, and there 14 mm"),
+    ],
+)
+def test_a_missing_slice_is_named_with_its_place(tmp_path, places, slices, message):
+    place = ", ".join(f"{value:.6g}" for value in position(places[0]))
+    with pytest.raises(InputError, match=message.format(place)):
+        read(without(tmp_path / "in", *places, slices=slices))
+
+
+def test_slices_missing_at_the_ends_leave_a_stack(tmp_path):
+    images = read(without(tmp_path / "in", 0, 5))
+    assert images.data.shape == (2, 4, 5, 7)
+    assert "uneven_slices_mm" not in images.metadata
+
+
+def test_uneven_slices_are_said(tmp_path):
+    def moved(dataset):
+        place = (dataset.InstanceNumber - 1) % 4
+        dataset.ImagePositionPatient = position(place + (0.4 if place == 2 else 0))
+
+    write_classic(tmp_path / "in", np.random.default_rng(0).integers(0, 4096, (2, 4, 5, 7)))
+    edit(tmp_path / "in", moved, only=8)
+    images = read(tmp_path / "in")
+    assert images.metadata["uneven_slices_mm"] == pytest.approx([2.1, 4.9, 1.4], abs=1e-4)
+    said = "in: SLICES LIE UNEVENLY, 2.1 to 4.9 mm apart: an affine, whose steps are even, puts them up to 1.4 mm from their places"
+    assert remarks(images, "in") == [said]
+    assert said.removeprefix("in: ") in check(images, "in").lines
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """What all image formats share: kinds, g-maps, names of outputs; NumPy files, the authors' layout, series in SNR units."""
 
+import os
+
+import nibabel as nib
 import numpy as np
 import pytest
 
 from snraware_jax.errors import InputError
 from snraware_jax.formats.hdf5 import read_series, write_series
-from snraware_jax.formats.images import Images, kind_of, read, size, write
+from snraware_jax.formats.images import Images, files_of, is_series, kind_of, read, require_writable, size, write
 from snraware_jax.formats.series import Series
 from tests.formats.dicoms import write_classic
 from tests.formats.test_nifti import oblique
@@ -107,8 +110,13 @@ def test_authors_folders_that_do_not_fit_are_refused(tmp_path):
         read(tmp_path)
     np.save(tmp_path / "a_imag.npy", np.ones((7, 5, 3)))
     np.save(tmp_path / "gmap.npy", np.ones((4, 4)))
-    with pytest.raises(InputError, match="gmap.npy: g-map is 4x4, image is 7x5x3 "):
+    with pytest.raises(InputError, match="gmap.npy: g-map is 4x4, image is 7x5x3 .*: put one of the image's size in its place"):
         read(tmp_path)
+    np.save(tmp_path / "g.npy", np.full((5, 7), 2.0))  # [E1, RO], as of any other array
+    assert (read(tmp_path, gmap=tmp_path / "g.npy").g_map == 2).all()
+    np.save(tmp_path / "g.npy", np.full((3, 5, 7), 2.0))
+    assert read(tmp_path, gmap=tmp_path / "g.npy").data.shape == (1, 3, 5, 7)
+    (tmp_path / "g.npy").unlink()
     np.save(tmp_path / "b_real.npy", np.ones((7, 5, 3)))
     with pytest.raises(InputError, match="holds 2 images: a, b; give one, for example --series a"):
         read(tmp_path)
@@ -191,6 +199,17 @@ def test_slices_with_phase_and_g_map_of_arrays(tmp_path):
     assert read(tmp_path / "out_phase.nii").data.shape == (1, 3, 25, 17)
 
 
+def test_a_g_map_that_is_given_takes_the_place_of_a_bad_one(tmp_path):
+    bad = {"size": np.ones((4, 4)), "value": np.full((5, 7), np.nan)}
+    np.save(tmp_path / "g.npy", g_values(5, 7))
+    for name, g_map in bad.items():
+        np.savez(tmp_path / f"{name}.npz", image=complex_values(3, 5, 7), g_map=g_map)
+        with pytest.raises(InputError, match=f"{name}.npz: g.map"):
+            read(tmp_path / f"{name}.npz")
+        images = read(tmp_path / f"{name}.npz", gmap=tmp_path / "g.npy")
+        np.testing.assert_array_equal(images.g_map[0], g_values(5, 7))
+
+
 def test_a_g_map_for_every_frame_is_refused(tmp_path):
     (tmp_path / "cine.nii").write_bytes(oblique((7, 5, 1, 4), np.float32))
     (tmp_path / "g.nii").write_bytes(oblique((7, 5, 1, 4), np.uint8))
@@ -211,7 +230,17 @@ def test_kinds(tmp_path):
     assert {name: kind_of(tmp_path / name) for name in expected} == expected
     (tmp_path / "text").write_text("text")
     (tmp_path / "empty.nii").touch()
+    assert [name for name in expected if is_series(tmp_path / name)] == ["series"]
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "DICOMDIR").write_bytes((tmp_path / "series" / "0001").read_bytes())
+    (tmp_path / "media" / "IMAGES").mkdir()
+    write_classic(tmp_path / "both", np.ones((1, 1, 4, 4)))
+    np.save(tmp_path / "both" / "a_real.npy", np.ones((4, 4)))
+    assert not is_series(tmp_path / "media")
+    assert is_series(tmp_path / "both")  # which is refused, not left out
     messages = {
+        "media": "media holds no DICOM series .*it has folders: give one of them, .*IMAGES",
+        "both": "both holds DICOM files, and NAME_real.npy too: put each into a folder of its own",
         "absent": "absent: no such file or folder",
         "text": "text is no image that can be read: give NIfTI",
         "empty.nii": r"empty.nii is empty \(0 bytes\)",
@@ -221,6 +250,30 @@ def test_kinds(tmp_path):
     for name, message in messages.items():
         with pytest.raises(InputError, match=message):
             kind_of(tmp_path / name)
+
+
+def test_files_that_are_read(tmp_path):
+    write_classic(tmp_path / "series", np.ones((1, 2, 4, 4)))
+    for name in ("DICOMDIR", "t1.nii", ".hidden.dcm"):
+        (tmp_path / "series" / name).write_bytes(bytes(128) + b"DICM" if name == "DICOMDIR" else b"x")
+    (tmp_path / "authors").mkdir()
+    for name in ("a_real", "a_imag", "b_real", "b_imag", "gmap", "gfactor", "other"):
+        np.save(tmp_path / "authors" / f"{name}.npy", np.ones((4, 4)))
+    of_a = ["a_imag.npy", "a_real.npy", "gmap.npy"]
+    expected = {
+        "series": ["IM000.dcm", "IM001.dcm"],
+        "series/IM000.dcm": ["IM000.dcm"],
+        "authors": sorted([*of_a, "b_imag.npy", "b_real.npy"]),
+        "authors/a_imag.npy": of_a,
+        "authors/other.npy": ["other.npy"],
+        "absent": ["absent"],
+        ".": [],
+    }
+    for name, files in expected.items():
+        assert [file.name for file in files_of(tmp_path / name)] == files
+        assert all(
+            file.parent == tmp_path / name or file.parent == (tmp_path / name).parent for file in files_of(tmp_path / name)
+        )
 
 
 @pytest.mark.parametrize(
@@ -264,6 +317,140 @@ def test_formats_become_each_other(tmp_path):
     write(tmp_path / "flat.nii", flat, flat)
     assert read(tmp_path / "flat.nii").affine is None
     np.testing.assert_array_equal(read(tmp_path / "flat.nii").data, flat.data)
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """One of every kind, read."""
+    stored = np.random.default_rng(0).integers(0, 4096, (2, 3, 13, 11))
+    write_classic(tmp_path / "dicom", stored)
+    magnitude = np.abs(complex_values(11, 13, 3, 2))
+    nib.save(nib.Nifti1Image(magnitude, np.eye(4)), tmp_path / "float.nii")
+    nib.save(nib.Nifti1Image(stored.T.astype(np.int16), np.eye(4)), tmp_path / "integers.nii")
+    phase = np.random.default_rng(1).uniform(-np.pi, np.pi, (11, 13, 3, 2)).astype(np.float32)
+    nib.save(nib.Nifti1Image(phase, np.eye(4)), tmp_path / "phase.nii")
+    np.save(tmp_path / "array.npy", complex_values(3, 5, 7))
+    np.save(tmp_path / "phase.npy", phase.T)
+    write_series(tmp_path / "series.h5", Series(complex_values(3, 5, 7), g_values(5, 7), g_values(1, 5, 7), (2,), 2))
+    (tmp_path / "authors").mkdir()
+    for part in ("real", "imag"):
+        np.save(tmp_path / "authors" / f"in_{part}.npy", np.ones((7, 5, 3), np.float32))
+    found = {
+        name: read(tmp_path / name) for name in ("dicom", "float.nii", "integers.nii", "array.npy", "series.h5", "authors")
+    }
+    found["dicom and phase"] = read(tmp_path / "dicom", phase=tmp_path / "phase.npy")
+    found["nifti and phase"] = read(tmp_path / "integers.nii", phase=tmp_path / "phase.nii")
+    found["complex dicom"] = replace(found["dicom"], data=found["dicom"].data.astype(np.complex64))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder.nii").mkdir()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "options", "message"),
+    [
+        ("array.npy", "late.h5", {}, "late.h5: numpy images are not written as .h5: give late.nii.gz"),
+        ("array.npy", "out", {}, "the name must end with .nii"),
+        ("array.npy", "out.npy", {"integers": True}, "out.npy: integers are an option of NIfTI alone"),
+        (
+            "array.npy",
+            "out.nii",
+            {"integers": True},
+            "out.nii: integers are for real images whose input holds integers, not float32",
+        ),
+        ("float.nii", "out.nii", {"integers": True}, "out.nii: integers are for real images whose input holds integers"),
+        ("nifti and phase", "out.nii", {"integers": True}, "out_phase.nii: integers are for real images whose input"),
+        ("dicom", "out.dcm", {}, "out.dcm: the series has 6 files: give a folder, without .dcm"),
+        ("complex dicom", "out", {}, "out: DICOM holds magnitudes: write complex images as .nii.gz"),
+        (
+            "dicom and phase",
+            "out",
+            {},
+            "out: its phase came as numpy, which goes to no out_phase beside it: give .*out.nii.gz, which both can be, or the phase as",
+        ),
+        ("dicom", "full", {}, r"full holds other files \(precious.txt\)"),
+        ("authors", "full", {}, r"full holds other files \(precious.txt\)"),
+        ("dicom", "file", {}, "file is a file, and the output a folder"),
+        ("float.nii", "folder.nii", {}, "folder.nii is a folder, and the output a file: give .*folder.nii/denoised.nii"),
+        ("float.nii", "file/out.nii", {}, "file is a file: give another folder"),
+        ("series.h5", "out.h5", {"role": "g-map"}, "out.h5: a series holds its g-map itself"),
+    ],
+)
+def test_outputs_that_cannot_be_written_are_refused_before_any_work(tmp_path, inputs, name, output, options, message):
+    """And by `write` in the same words; nothing is left."""
+    like, before = inputs[name], sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=message):
+        require_writable(tmp_path / output, like, **options)
+    images = replace(like, data=np.abs(like.data)) if "role" in options else like
+    with pytest.raises(InputError, match=message):
+        write(tmp_path / output, images, like, **options)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_without_permission_is_refused_before_any_work(tmp_path, inputs, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(InputError, match="out.nii: nothing can be written to .*: give another path, or change its permissions"):
+        require_writable(tmp_path / "new" / "out.nii", inputs["float.nii"])
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "options"),
+    [
+        ("dicom", "dicom_out", {}),
+        ("dicom", "out.nii.gz", {}),
+        ("dicom", "out", {"role": "noise map"}),
+        ("dicom and phase", "out.nii", {}),
+        ("dicom and phase", "out", {"role": "noise map"}),
+        ("nifti and phase", "out.nii", {}),
+        ("nifti and phase", "out.nii", {"role": "noise map", "integers": True}),
+        ("integers.nii", "out.nii", {"integers": True}),
+        ("series.h5", "new/out.h5", {}),
+        ("series.h5", "new/out.h5", {"role": "noise map"}),
+        ("authors", "out", {}),
+        ("authors", "out", {"role": "noise map"}),
+        ("array.npy", "out.npz", {"role": "g-map"}),
+    ],
+)
+def test_what_is_not_refused_is_written(tmp_path, inputs, name, output, options):
+    like, before = inputs[name], sorted(tmp_path.rglob("*"))
+    require_writable(tmp_path / output, like, **options)
+    assert sorted(tmp_path.rglob("*")) == before
+    images = replace(like, data=np.abs(like.data)) if "role" in options else like
+    for _ in range(2):  # again over itself
+        assert all(path.exists() for path in write(tmp_path / output, images, like, **options))
+        require_writable(tmp_path / output, like, **options)
+
+
+def test_a_noise_map_beside_a_series_is_no_series(tmp_path, inputs):
+    """It was stored as complex images in SNR units."""
+    like = inputs["series.h5"]
+    noise = replace(like, data=np.abs(complex_values(3, 1, 5, 7, seed=4)))
+    write(tmp_path / "noise.h5", noise, like, role="noise map")
+    with pytest.raises(InputError, match="noise.h5 is a noise map, not a series: give the series that it lies beside"):
+        read_series(tmp_path / "noise.h5")
+    found = read(tmp_path / "noise.h5")
+    assert found.data.dtype == np.float32
+    assert found.metadata["role"] == "noise map"
+    assert "role" not in like.metadata
+    np.testing.assert_array_equal(found.data, noise.data)
+    np.testing.assert_array_equal(found.g_map, like.g_map)
+    write(tmp_path / "again.h5", found, found, role="unchanged")
+    assert (tmp_path / "again.h5").stat().st_size == (tmp_path / "noise.h5").stat().st_size
+    assert read(tmp_path / "again.h5").metadata["role"] == "noise map"
+    with pytest.raises(ValueError, match="a noise map is real"):
+        write(tmp_path / "bad.h5", like, like, role="noise map")
+
+
+def test_a_noise_map_beside_the_authors_arrays_is_no_pair(tmp_path, inputs):
+    like = inputs["authors"]
+    noise = replace(like, data=np.abs(complex_values(*like.data.shape)))
+    write(tmp_path / "noise", noise, like, role="noise map")
+    assert [file.name for file in (tmp_path / "noise").iterdir()] == ["in_noise_map.npy"]
+    found = np.load(tmp_path / "noise" / "in_noise_map.npy")
+    assert found[6, 4, 2] == noise.data[2, 0, 4, 6]
+    assert found.dtype == np.float32
 
 
 def test_names_of_outputs_that_do_not_fit_are_refused(tmp_path):

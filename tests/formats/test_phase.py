@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from snraware_jax.errors import InputError
+from snraware_jax.formats import nifti
 from snraware_jax.formats.images import read, write
 from tests.formats.test_nifti import oblique
 from tests.recon.phantom import replace
@@ -115,10 +116,22 @@ def test_phases_that_do_not_belong_are_refused(tmp_path, truth):
         read(image, phase=joined)
 
 
-def test_of_two_outputs_none_is_left_where_one_fails(tmp_path, truth):
+def test_of_two_outputs_none_is_left_where_one_fails(tmp_path, truth, monkeypatch):
     magnitude, phase = truth
     source = save(tmp_path / "m.nii", magnitude.astype(np.int16))
     images = read(source, phase=save(tmp_path / "p.nii", phase.astype(np.float32)))
-    with pytest.raises(InputError, match="integers are for real images"):
+    with pytest.raises(InputError, match="a_phase.nii: integers are for real images"):
         write(tmp_path / "out" / "a.nii", images, images, integers=True)
+    assert not (tmp_path / "out").exists()
+    write_images = nifti.write_images
+
+    def fails_for_the_phase(path, images, like, **options):
+        if like is images_phase:
+            raise InputError("no")
+        write_images(path, images, like, **options)
+
+    images_phase = images.phase
+    monkeypatch.setattr(nifti, "write_images", fails_for_the_phase)
+    with pytest.raises(InputError, match="a_phase.nii: no"):
+        write(tmp_path / "out" / "a.nii", images, images)
     assert not list((tmp_path / "out").iterdir())
