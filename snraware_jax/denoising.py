@@ -239,16 +239,22 @@ def denoise_file(
     if not overwrite and any(_is_done(sidecar, with_network(one)) for one in networks):
         return None
     images = images_of.read(source, phase=asked.phase, gmap=asked.gmap, series=asked.series, resize_gmap=asked.gmap_resize)
+    if images.metadata.get("role") == "noise map":
+        raise InputError(f"{source.name} is a noise map, not images: give the series that it lies beside.")
     network = _network_for(images, networks, source, asked)
+    magnitude, strength = network.bundle.settings.magnitude, asked.strength
     noise_output, report_output = images_of.beside(output, "_noise"), images_of.beside(output, "_report", "")
     outputs = [output, *([noise_output] if asked.noise_map else []), *([report_output] if asked.report else [])]
     outputs += [images_of.beside(output, "_phase")] if images.phase is not None else []
     _require_free(sidecar, outputs, source, asked)
+    like_output = replace(images, data=np.abs(images.data)) if magnitude else images
+    images_of.require_writable(output, images, integers=asked.integers, images=like_output)
+    if asked.noise_map:
+        images_of.require_writable(noise_output, images, role="noise map")
     labels = None if asked.mask is None else own_regions.read(asked.mask, images)
     noise_sd = asked.noise_sd if asked.noise_scan is None else _of_noise_scan(asked.noise_scan, images)
     scale = scale_of(images, source.name, units=asked.units, noise_sd=noise_sd)
-    said = list(scale.said)
-    magnitude, strength = network.bundle.settings.magnitude, asked.strength
+    said = [*images_of.remarks(images, source.name), *scale.said]
     if magnitude and len(networks) > 1:
         said.append(f"{source.name}: magnitudes, so with the model of magnitudes; with --phase FILE the other would be used")
     if strength is None:
@@ -269,7 +275,7 @@ def denoise_file(
         written = images_of.write(output, with_its_noise(denoised, output), images, integers=asked.integers)
         if noise is not None and asked.noise_map:
             of_noise = replace(denoised, data=noise * scale.divisors, phase=None)
-            written += images_of.write(noise_output, with_its_noise(of_noise, noise_output), images)
+            written += images_of.write(noise_output, with_its_noise(of_noise, noise_output), images, role="noise map")
             said.append(f"{noise_output}: noise SD of the output to first order, if that of the input is {own_noise.MODEL}")
         if asked.report:
             from snraware_jax.denoise_report import write_report

@@ -21,6 +21,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("--noise", type=Path, metavar="FILE", help="MRD file with the noise scan, where a raw scan has none")
     verb.add_argument("--phase", type=Path, metavar="FILE", help="phase of magnitude images")
     verb.add_argument("--gmap", type=Path, metavar="FILE", help="g-factor map of images")
+    verb.add_argument("--gmap-resize", action="store_true", help="interpolate a g-map of another matrix, same field of view")
     verb.add_argument("--series", metavar="NAME", help="which series, where images hold several")
     verb.set_defaults(run=run)
 
@@ -31,8 +32,8 @@ def run(options: argparse.Namespace) -> int:
 
     if kind_of(options.file) != "raw":
         return _check_images(options)
-    if options.phase or options.gmap or options.series:
-        raise InputError(f"{options.file} is a raw scan: --phase, --gmap and --series are for images.")
+    if options.phase or options.gmap or options.gmap_resize or options.series:
+        raise InputError(f"{options.file} is a raw scan: --phase, --gmap, --gmap-resize and --series are for images.")
     from snraware_jax.evaluation.scan_checks import check_scan
     from snraware_jax.formats.mrd import read_scans
 
@@ -51,7 +52,7 @@ def _check_images(options: argparse.Namespace) -> int:
 
     if options.noise:
         raise InputError(f"{options.file} holds images: --noise is for raw scans.")
-    images = read(options.file, phase=options.phase, gmap=options.gmap, series=options.series)
+    images = read(options.file, phase=options.phase, gmap=options.gmap, series=options.series, resize_gmap=options.gmap_resize)
     found = check(images, options.file.name)
     print("\n  ".join(found.lines))
     return 0 if found.ready else 1

@@ -20,6 +20,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="file; its suffix says the format")
     verb.add_argument("--phase", type=Path, metavar="FILE", help="phase of magnitude images: OUT becomes complex")
     verb.add_argument("--gmap", type=Path, metavar="FILE", help="g-factor map")
+    verb.add_argument("--gmap-resize", action="store_true", help="interpolate a g-map of another matrix, same field of view")
     verb.add_argument("--series", metavar="NAME", help="which series, where IN holds several")
     verb.add_argument("--overwrite", action="store_true", help="write over an output that is there")
     verb.set_defaults(run=run)
@@ -37,7 +38,9 @@ def run(options: argparse.Namespace) -> int:
     for output in (options.output, g_map_output):
         if output.resolve() in inputs:
             raise InputError(f"{output} is an input: give -o another name.")
-    images = images_of.read(options.images, phase=options.phase, gmap=options.gmap, series=options.series)
+    images = images_of.read(
+        options.images, phase=options.phase, gmap=options.gmap, series=options.series, resize_gmap=options.gmap_resize
+    )
     images = replace(images, phase=None)  # one complex output, not two
     # a series and an archive hold their g-map themselves, and the other formats come from files that have it beside them
     g_map, suffix = images.g_map, images_of.suffix_of(options.output)
@@ -45,12 +48,15 @@ def run(options: argparse.Namespace) -> int:
     there = [path for path in (options.output, *([g_map_output] if apart else [])) if path.exists()]
     if there and not options.overwrite:
         raise InputError(f"{there[0]} is there already: give -o another name, or --overwrite.")
+    images_of.require_writable(options.output, images, role="unchanged")
+    for remark in images_of.remarks(images, options.images.name):
+        print(remark)
     converted = denoising.with_its_noise(images, options.output)
     if converted is not images:
         print("multiplied by the g-map, so that the noise has its SD")
-    written = dict.fromkeys(images_of.write(options.output, converted, images), images)
+    written = dict.fromkeys(images_of.write(options.output, converted, images, role="unchanged"), images)
     if g_map is not None and apart:
         one = replace(images, data=g_map[None])
-        written |= dict.fromkeys(images_of.write(g_map_output, one, one), one)
+        written |= dict.fromkeys(images_of.write(g_map_output, one, one, role="g-map"), one)
     print("\n".join(f"{path}: {images_of.size(of.data.shape)}" for path, of in written.items()))
     return 0

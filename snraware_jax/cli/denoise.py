@@ -69,16 +69,9 @@ def run(options: argparse.Namespace) -> int:
 
     from snraware_jax import compiled, files, shipped
     from snraware_jax.denoising import Asked, denoise_file
-    from snraware_jax.formats.images import CONTAINERS, kind_of
     from snraware_jax.inference import denoiser
 
-    def is_series(path: Path) -> bool:
-        try:
-            return path.is_dir() and kind_of(path) in ("dicom", "authors")
-        except InputError:
-            return False
-
-    todo = files.image_jobs(options.images, options.output, is_series, CONTAINERS)
+    todo = files.image_jobs(options.images, options.output)
     if len(todo) > 1 and (options.phase or options.gmap or options.mask or options.series or options.noise_scan):
         raise InputError(
             f"--phase, --gmap, --mask, --noise-scan and --series belong to one input, and there are {len(todo)}: "

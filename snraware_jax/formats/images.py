@@ -74,6 +74,8 @@ def remarks(images: Images, name: str) -> list[str]:
             f"{name}: SLICES LIE UNEVENLY, {least:.4g} to {largest:.4g} mm apart: an affine, whose steps are even, puts them up to "
             f"{apart:.3g} mm from their places"
         )
+    if why := images.metadata.get("no_stack"):
+        said.append(f"{name}: NO AFFINE, every slice is a series by itself: {why}")
     return said
 
 

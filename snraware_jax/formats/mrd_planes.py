@@ -38,22 +38,30 @@ class Layout(NamedTuple):
 def lay_out(path: Path, name: str, header: np.ndarray, matrix: tuple[int, ...]) -> Layout:
     """Order images by their counters; slices whose counter is not in the order of their places, by place along `slice_dir`.
 
+    Slices of several frames need not form a stack, as long axes of a heart do not: each is a series of its own then, without an affine
+    for all. Slices of a single frame are a volume, and have to.
+
     Args:
       path, name: of the file and the series, for messages.
       header: `[N]` image headers.
       matrix: (z, y, x) of an image.
 
     Raises:
-      InputError: images missing or double; where headers know directions and positions: slices that form no stack, one of them
-        missing, frames of a slice at several places.
+      InputError: images missing or double; where headers know directions and positions: slices of a single frame that form no
+        stack, one of them missing, frames of a slice at several places.
     """
     rows, axes = _by_counters(path, name, header)
-    notes: dict = {}
-    if (normal := _normal(header)) is not None:
+    if (normal := _normal(header)) is None:
+        return Layout(rows, axes, *_geometry(header[rows[0]], matrix), {})
+    _require_frames_together(path, name, header, rows, axes)
+    try:
         _require_alike(path, name, header)
-        _require_frames_together(path, name, header, rows, axes)
         rows = _by_place(path, name, header, rows, normal)
         notes = _require_stack(path, name, header[rows[0]], matrix, normal)
+    except InputError as error:
+        if len(rows) == 1:
+            raise
+        return Layout(rows, axes, None, None, {"no_stack": str(error)})
     return Layout(rows, axes, *_geometry(header[rows[0]], matrix), notes)
 
 

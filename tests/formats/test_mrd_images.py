@@ -1,12 +1,14 @@
 """Image series of MRD files: sorted by their headers, which come back byte by byte."""
 
+import re
+
 import h5py
 import ismrmrd
 import numpy as np
 import pytest
 
 from snraware_jax.errors import InputError
-from snraware_jax.formats.images import kind_of, read, write
+from snraware_jax.formats.images import kind_of, read, remarks, write
 from snraware_jax.formats.mrd_images import write_images
 from tests.formats.damage import assert_read_or_refused
 from tests.recon.phantom import replace
@@ -308,10 +310,18 @@ def other_extent(image, t, s):
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_slices_that_form_no_stack_are_refused(tmp_path, change, message):
-    """One affine, made of the first slice's directions, was given for all of them."""
-    path = write_series(tmp_path / "in.h5", four_slices(), change=change)
+    """A volume needs a stack; slices of several frames are series by themselves, without an affine, and come back as they were."""
+    of_frames = change in (frames_elsewhere, uncounted)
+    path = write_series(tmp_path / "in.h5", four_slices() if of_frames else four_slices()[:1], change=change)
     with pytest.raises(InputError, match=f"in.h5: .*{message}"):
         read(path)
+    if of_frames:
+        return
+    images = read(write_series(tmp_path / "cine.h5", four_slices(), change=change))
+    assert images.affine is None
+    assert re.search(f"NO AFFINE, every slice is a series by itself: .*{message}", remarks(images, "cine.h5")[0])
+    write(tmp_path / "out.h5", images, images)
+    np.testing.assert_array_equal(read(tmp_path / "out.h5").data, four_slices())
 
 
 def test_the_phase_of_a_file_is_found_in_it(path):
