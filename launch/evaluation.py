@@ -64,7 +64,7 @@ def evaluate(config: ConfigDict, found: best.Best, data: Path, split: str, outpu
     )
     more = methods(others, series, cases, found.noise, magnitude=found.magnitude)
     rows, outputs = in_distribution.evaluate(found.denoiser(), cases, baselines=config.evaluation.baselines, others=more)
-    print(in_distribution.table(rows), flush=True)
+    print(in_distribution.table(rows, found.magnitude), flush=True)
     output.mkdir(parents=True, exist_ok=True)
     for before in output.glob("peak_snr_*.png"):
         before.unlink()  # of other parameters, perhaps
@@ -106,6 +106,7 @@ def _about(
 ) -> results.About:
     """How the series were made, with the table of gains."""
     versions = configuration.versions()
+    of_error = in_distribution.kind_of_error(found.magnitude)
     columns = "peak SNR|method|gain, dB|SD, dB|series|median, dB|gain of the 10 % that move most, dB|s/series"
     return results.About(
         title=title,
@@ -116,5 +117,5 @@ def _about(
         device=jax.devices()[0].device_kind,
         seconds=seconds,
         warnings=list(warnings),
-        tables=[results.Table("Gain over the noisy input (complex squared error)", columns.split("|"), rows)],
+        tables=[results.Table(f"Gain over the noisy input ({of_error})", columns.split("|"), rows)],
     )

@@ -185,15 +185,21 @@ def _baselines(cases: Sequence[Case]) -> dict[str, Method]:
     }
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as plain text for a terminal, the best gain of every level marked with *."""
+def kind_of_error(magnitude: bool) -> str:
+    """What gains are of, in words."""
+    return "squared error of magnitudes" if magnitude else "complex squared error"
+
+
+def table(rows: Sequence[Row], magnitude: bool = False) -> str:
+    """The rows as plain text for a terminal, the best gain of every level marked with *; `magnitude` of series of magnitudes."""
     best: dict[float, float] = {}
     for row in rows:
         best[row.level] = max(best.get(row.level, -np.inf), row.gain)
     width = max((len(row.method) for row in rows), default=0)
     width = max(width, len("method"))
     lines = [
-        "Gain over the noisy input in dB (complex squared error; mean over series; moving: the 10 % of pixels that move most)",
+        f"Gain over the noisy input in dB ({kind_of_error(magnitude)}; mean over series; "
+        "moving: the 10 % of pixels that move most)",
         f"peak SNR  {'method':<{width}}     n    gain       SD  median  moving  s/series",
     ]
     for level, group in groupby(rows, key=lambda row: row.level):

@@ -94,6 +94,7 @@ def test_table_and_csv(tmp_path):
         halve_error_of(cases), cases, baselines=False, others={"identity": lambda case: case.noisy}, show_progress=False
     )
 
+    assert "squared error of magnitudes; mean over series" in table(rows, magnitude=True)
     lines = table(rows).splitlines()
     starred = [line.split()[:2] for line in lines if "*" in line]
     assert starred == [["4", "network"], ["8", "network"]]
