@@ -79,5 +79,7 @@ def ssim(output: ArrayLike, target: ArrayLike, data_range: ArrayLike) -> Array:
 
 
 def _mean_7x7(image: Array) -> Array:
-    window = (1,) * (image.ndim - 2) + (7, 7)
-    return jax.lax.reduce_window(image, 0.0, jax.lax.add, window, (1,) * image.ndim, "VALID") / 49
+    leading = (1,) * (image.ndim - 2)
+    for window in ((7, 1), (1, 7)):  # 14 additions a point instead of 49
+        image = jax.lax.reduce_window(image, 0.0, jax.lax.add, (*leading, *window), (1,) * image.ndim, "VALID")
+    return image / 49
