@@ -76,10 +76,10 @@ def scale_of(
         if noise_sd is not None:
             raise InputError(f"{name} is in SNR units, its noise SD is 1: leave out --noise-sd {noise_sd:g}.")
         return Scale(1.0, g_map, tuple(said), over_g=True)
-    if noise_sd is not None:
-        return Scale(ratio * noise_sd, g_map, (*said, f"{name}: noise SD {noise_sd:g} as given"))
-    if units == "snr":
-        return Scale(ratio, g_map, tuple(said))
+    if noise_sd is not None or units == "snr":
+        divisor = ratio * (1.0 if noise_sd is None else noise_sd)
+        _require_signal(images, divisor, name)
+        return Scale(divisor, g_map, (*said, *([] if noise_sd is None else [f"{name}: noise SD {noise_sd:g} as given"])))
     found = background(images.data / ratio, g_map)
     if found is None:
         raise InputError(
@@ -96,6 +96,20 @@ def scale_of(
     )
 
 
+def _require_signal(images: Images, noise_sd: float, name: str) -> None:
+    """Refuses images that are far below the noise that they are said to have: a network would invent what is not there.
+
+    Raises:
+      InputError: with both figures.
+    """
+    largest = float(np.abs(images.data).max())
+    if largest < noise_sd:
+        raise InputError(
+            f"{name}: its largest value, {largest:.3g}, is below a noise SD of {noise_sd:.3g}: give --noise-sd SD in the units of the "
+            "file, or --units auto."
+        )
+
+
 def g_map_of(images: Images, name: str, by: str = "give --gmap FILE") -> tuple[np.ndarray, list[str]]:
     """The g-map in units of 1, ones where there is none, and what is to be said of it."""
     shape = images.data.shape[1:]
@@ -109,7 +123,11 @@ def g_map_of(images: Images, name: str, by: str = "give --gmap FILE") -> tuple[n
     median = float(np.median(inside))
     if median > SCALED:
         said.append(f"{name}: g-map median is {median:.3g}: looks like Gadgetron's x100; dividing.")
-        g_map = g_map / np.float32(GADGETRON)
+        g_map, median = g_map / np.float32(GADGETRON), median / GADGETRON
+    if not 1 / SCALED < median < SCALED:
+        raise InputError(
+            f"{name}: g-map median is {median:.3g}, which no g-factors have: {by} in units of 1, 0 where it is not known."
+        )
     return g_map, said
 
 
@@ -144,6 +162,7 @@ def denoise(network: Denoiser, images: Images, scale: Scale, *, magnitude: bool 
         denoised[place] = network(series, g_map)
     if not np.isfinite(denoised).all():
         raise InputError("the network gives values that are not finite; are the images in SNR units?")
+    denoised[:, ~image.any(axis=(0, 2, 3))] = 0  # slices of zeros, masked or padded, in which there is nothing to denoise
     if np.array_equal(denoised, image):
         raise InputError("the network changed nothing: nothing was denoised")
     result = (image + np.float32(strength) * (denoised - image)) * scale.divisors

@@ -1,6 +1,7 @@
 """Work on many files: which output belongs to which input, what is done already, and failures that do not stop the rest."""
 
 import hashlib
+import json
 import os
 import sys
 from collections import Counter
@@ -135,7 +136,8 @@ def image_jobs(
 
     A lone input goes to `output` itself, or into it where that is a folder or has no suffix of a file; more of them, and those
     of a folder, to a tree of the same names below `output`. A series with other images in its folder, or below it, goes into a
-    folder of its own name there, for the folder of a series holds nothing else. Hidden files and `output` are left out.
+    folder of its own name there, for the folder of a series holds nothing else. Hidden files, `output`, and what this package made by
+    its sidecars are left out.
 
     Args:
       inputs: files, folders that are a series (DICOM, the authors' arrays), folders of such.
@@ -152,6 +154,10 @@ def image_jobs(
     found = [job for path in inputs for job in _images_below(path, output, is_series, named)]
     first, lone = inputs[0], len(inputs) == 1
     if lone and not first.is_dir():
+        if not output.is_dir() and not one_file and output.suffix.lower() in OTHER_FORMATS:
+            raise InputError(
+                f"{output}: no format of images: give a name that ends with {', '.join((*suffixes, *DICOM))}, or a folder."
+            )
         into = output.is_dir() or (first.is_file() and not one_file)
         found = [Job(first, output / first.name if into else output)]
     # where one file is asked for of a folder that is one series, other images in it are not meant
@@ -177,7 +183,13 @@ def _images_below(path: Path, output: Path, is_series: Callable[[Path], bool], n
     if output.resolve() == path.resolve():
         raise InputError(f"{path} is the folder of the inputs: give -o another one, for example {path / 'denoised'}.")
     found: list[Path] = []
+    of_ours: set[Path] = set()  # outputs of earlier commands that are folders
     for folder, files in _walk(path, output):
+        made = made_here(folder)
+        files = [file for file in files if file.name not in made]
+        of_ours |= {folder / name for name in made}
+        if not of_ours.isdisjoint((folder, *folder.parents)):
+            continue
         series = is_series(folder)
         own = files_of(folder) if series else ()
         found += [folder] if series else []
@@ -188,6 +200,19 @@ def _images_below(path: Path, output: Path, is_series: Callable[[Path], bool], n
     for source in found:
         name = path.name if source == path else source.relative_to(path)
         yield Job(source, output / name / source.name if source in shared else output / name)
+
+
+def made_here(folder: Path) -> set[str]:
+    """Names of the outputs of `snraware denoise` in a folder, by their sidecars: denoised again they would be no images of a scan."""
+    made: set[str] = set()
+    for sidecar in folder.glob("*.json"):
+        try:
+            about = json.loads(sidecar.read_text())
+        except (OSError, ValueError):
+            continue
+        if isinstance(about, dict) and {"bundle", "sources", "outputs"} <= about.keys():
+            made |= set(about["outputs"])
+    return made
 
 
 def _naming(source: Path, text: str) -> str:

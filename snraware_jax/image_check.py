@@ -35,6 +35,9 @@ def check(images: Images, name: str) -> Checked:
     g_map, said = g_map_of(images, name)
     data = images.data / np.float32(ratio) * (positive(g_map) if over_g else np.float32(1))
     values = "complex" if np.iscomplexobj(data) else "magnitudes: for a magnitude model, or with --phase FILE"
+    negative = not np.iscomplexobj(data) and bool(data.min() < 0)
+    if negative:
+        values = "VALUES BELOW 0, so no magnitudes: a real or imaginary part, or a phase; give the magnitudes, and --phase FILE"
     count = " of ".join(f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((frames, "frame"), (slices, "slice")) if n > 1)
     lines = [f"{name}: {images.kind}, {size(images.data.shape)}{f' ({count})' if count else ''}, {values}"]
     if images.spacing is not None:
@@ -50,15 +53,21 @@ def check(images: Images, name: str) -> Checked:
         lines.append(
             "no background to measure the noise on" + ("" if over_g else ": denoise it with --noise-sd SD or --units snr")
         )
-        return Checked(tuple(lines), over_g)
-    verdict = "SNR units" if found.in_snr_units else f"not SNR units: denoise it with --units auto or --noise-sd {found.sd:.3g}"
+        return Checked(tuple(lines), over_g and not negative)
+    verdict = (
+        "SNR units, by its format"
+        if over_g
+        else "SNR units"
+        if found.in_snr_units
+        else f"not SNR units: denoise it with --units auto or --noise-sd {found.sd:.3g}"
+    )
     lines.append(f"noise SD {found.sd:.3g} over g, from {found.voxels:,} background voxels: {verdict}")
     lines.append(
         f"peak SNR {np.percentile(np.abs(data), PEAK) / found.sd:.3g} (percentile {PEAK} of magnitudes over the noise SD)"
     )
     if np.iscomplexobj(data):
         lines.append(_of_k_space(data, found.sd, g_map, images.spacing))
-    return Checked(tuple(lines), over_g or found.in_snr_units)
+    return Checked(tuple(lines), (over_g or found.in_snr_units) and not negative)
 
 
 def _of_k_space(data: np.ndarray, sd: float, g_map: np.ndarray, spacing: tuple[float, float, float] | None) -> str:

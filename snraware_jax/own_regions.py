@@ -46,6 +46,8 @@ def read(path: Path, images: Images) -> np.ndarray:
     images_of.require_same_place(images, mask, path, "mask")
     if np.iscomplexobj(values) or not np.array_equal(values, np.rint(values)) or values.min() < 0:
         raise InputError(f"{path}: a mask holds whole numbers from 0 on, a number a region: save labels, not probabilities.")
+    if values.max() > np.iinfo(np.int32).max:
+        raise InputError(f"{path}: labels up to {values.max():.3g}: is it an image, not a mask?")
     labels = values.astype(np.int64)
     count = len(np.unique(labels[labels > 0]))
     if not count:

@@ -514,6 +514,12 @@ def test_accelerations_that_make_no_sense_are_refused(text):
         parse_accelerations(text)
 
 
+@pytest.mark.parametrize("text", ["33", "99", "2-1000000000000", "2x99"])
+def test_accelerations_beyond_reason_are_refused_as_such(text):
+    with pytest.raises(InputError, match="goes beyond 32: type 2-8"):
+        parse_accelerations(text)
+
+
 def test_noise_beside_the_field_of_view_in_place_of_a_noise_scan(scan, tmp_path, capsys):
     """An estimate within some per cent on this phantom, loudly; not beside a noise scan that is named."""
     raw = tmp_path / "silent.h5"

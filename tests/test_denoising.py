@@ -59,6 +59,21 @@ def test_scales_that_headers_record_are_undone():
     assert not any("looks like" in line for line in recorded.said)
 
 
+def test_what_is_far_below_its_noise_is_refused():
+    """A network would put there what it learned, of any size."""
+    for noise_sd in (1e5, 1e30):
+        with pytest.raises(InputError, match=r"its largest value, \d+\.?\d*, is below a noise SD of 1e\+"):
+            denoising.scale_of(images(), "a.npy", noise_sd=noise_sd)
+    with pytest.raises(InputError, match="its largest value, 0, is below a noise SD of 1"):
+        denoising.scale_of(replace(images(), data=np.zeros((2, 1, 64, 90), np.complex64)), "a.npy", units="snr")
+
+
+@pytest.mark.parametrize("g", [1e-30, 5000.0, 1e30])
+def test_what_is_no_g_map_is_refused(g):
+    with pytest.raises(InputError, match="which no g-factors have: give --gmap FILE in units of 1"):
+        denoising.scale_of(images(g_map=np.full((1, 64, 90), g, np.float32)), "a.npy", units="snr")
+
+
 def test_no_g_map_is_said_aloud():
     assert "NO G-MAP" in denoising.scale_of(images(g_map=None), "a.npy").said[0]
 
@@ -315,6 +330,7 @@ def test_a_slice_of_zeros_has_no_noise(tmp_path):
     assert cli.main(["denoise", str(tmp_path / "a.nii.gz"), *to]) == 0
     noise = read(tmp_path / "b_noise.nii.gz").data
     assert not noise[:, 1].any()
+    assert not read(tmp_path / "b.nii.gz").data[:, 1].any()
     assert (noise[:, 0] > 0).all()
 
 
@@ -323,11 +339,14 @@ def test_a_region_of_zeros_is_refused_before_anything_is_computed(model, tmp_pat
     data[:, :, :10] = 0
     mask = np.zeros((64, 90), np.uint8)
     mask[:, 30:40], mask[:, :5] = 1, 2
+    np.save(tmp_path / "large.npy", mask * 1e30)
     np.save(tmp_path / "a.npy", data)
     np.save(tmp_path / "m.npy", mask)
     to = ["-m", str(model), "-o", str(tmp_path / "b.npy"), "--mask", str(tmp_path / "m.npy")]
     assert cli.main(["denoise", str(tmp_path / "a.npy"), *to]) == 2
     assert "m.npy: the image is 0 in all of region 2, so it has no SNR" in capsys.readouterr().err
+    assert cli.main(["denoise", str(tmp_path / "a.npy"), *to[:-1], str(tmp_path / "large.npy")]) == 2
+    assert "large.npy: labels up to 2e+30: is it an image, not a mask?" in capsys.readouterr().err
     assert not (tmp_path / "b.npy").exists()
 
 

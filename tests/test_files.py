@@ -1,6 +1,7 @@
 """Which output belongs to which input, what is refused before any work, and failures that do not stop the rest."""
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -206,6 +207,16 @@ def test_image_outputs_inside_the_inputs_are_no_inputs(tmp_path):
     assert files.image_jobs([series], series / "dn") == [Job(series, series / "dn")]
 
 
+def test_what_was_made_before_is_no_input(tmp_path):
+    """Wherever it lies, by its sidecar; other sidecars say nothing."""
+    study = touch(tmp_path / "study", "a.nii", "b.nii", "b_noise.nii", "b_report/series/x.npz", "c.nii")
+    about = {"sources": [["a.nii", "0"]], "bundle": "0", "outputs": ["b.nii", "b_noise.nii", "b_report"]}
+    (study / "b.nii.json").write_text(json.dumps(about))
+    (study / "c.json").write_text('{"outputs": ["c.nii"]}')
+    (study / "a.json").write_text("[1]")
+    assert pairs(files.image_jobs([study], tmp_path / "out"), study, tmp_path / "out") == {"a.nii": "a.nii", "c.nii": "c.nii"}
+
+
 @pytest.mark.parametrize("guard", ["scandir", "open"])
 def test_images_that_cannot_be_read_are_refused_not_left_out(tmp_path, monkeypatch, guard):
     study = dicom(tmp_path / "study", "p0/a", "p1/a")
@@ -238,6 +249,7 @@ def test_images_that_cannot_be_read_are_refused_not_left_out(tmp_path, monkeypat
         (["a.nii"], "a.nii", "a.nii is an input: give -o another name"),
         (["study"], "study", "study is the folder of the inputs: give -o another one, for example .*denoised"),
         (["texts"], "out", "texts: no images in this folder"),
+        (["a.nii"], "out.txt", "out.txt: no format of images: give a name that ends with .nii"),
     ],
 )
 def test_image_outputs_that_cannot_be_meant_are_refused(tmp_path, inputs, output, message):

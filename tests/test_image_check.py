@@ -49,6 +49,12 @@ def test_wrong_use(tmp_path, capsys, monkeypatch, flags, message):
     assert message in capsys.readouterr().err
 
 
+def test_values_below_zero_are_no_magnitudes(tmp_path, capsys):
+    np.save(tmp_path / "a.npy", scan(1.0, 20).real)
+    assert cli.main(["check", str(tmp_path / "a.npy")]) == 1
+    assert "VALUES BELOW 0, so no magnitudes" in capsys.readouterr().out
+
+
 def test_magnitudes(tmp_path, capsys):
     np.save(tmp_path / "a.npy", np.abs(scan(1.0, 20)))
     assert cli.main(["check", str(tmp_path / "a.npy")]) == 0

@@ -52,6 +52,8 @@ def _check_images(options: argparse.Namespace) -> int:
 
     if options.noise:
         raise InputError(f"{options.file} holds images: --noise is for raw scans.")
+    if options.gmap_resize and not options.gmap:
+        raise InputError("--gmap-resize belongs to --gmap FILE.")
     images = read(options.file, phase=options.phase, gmap=options.gmap, series=options.series, resize_gmap=options.gmap_resize)
     found = check(images, options.file.name)
     print("\n  ".join(found.lines))

@@ -33,6 +33,8 @@ def run(options: argparse.Namespace) -> int:
     from snraware_jax import denoising
     from snraware_jax.formats import images as images_of
 
+    if options.gmap_resize and not options.gmap:
+        raise InputError("--gmap-resize belongs to --gmap FILE.")
     g_map_output = images_of.beside(options.output, "_gmap")
     inputs = [path.resolve() for path in (options.images, options.phase, options.gmap) if path]
     for output in (options.output, g_map_output):

@@ -97,8 +97,9 @@ def parse_accelerations(text: str) -> "tuple[int | tuple[int, int], ...]":
         first, dash, last = part.strip().partition("-")
         if times and along_ky.isdecimal() and along_kz.isdecimal():
             of_volumes.add((int(along_ky), int(along_kz)))
-        elif first.isdecimal() and (not dash or last.isdecimal()):
-            found.update(range(int(first), min(int(last or first), MOST_ACCELERATION + 1) + 1))
+        elif first.isdecimal() and (not dash or (last.isdecimal() and int(last) >= int(first))):
+            found |= {int(first), int(last or first)}  # as they are, however large
+            found.update(range(int(first), min(int(last or first), MOST_ACCELERATION)))
         else:
             raise InputError(f"--accelerations {text} is not a list of numbers: type 2-8 or 2,3,4.")
     values = [*found, *(r for pair in of_volumes for r in pair)]

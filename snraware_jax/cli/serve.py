@@ -103,8 +103,10 @@ def _require(options: argparse.Namespace) -> None:
         raise InputError(f"--strength {options.strength:g}: give a number above 0, up to 1.")
     if not 0 <= options.port < 1 << 16:
         raise InputError(f"--port {options.port}: give a number from 0 to 65535.")
-    if options.noise is not None and not options.noise.is_file():
-        raise InputError(f"{options.noise}: no such file.")
+    if options.noise is not None:
+        from snraware_jax.formats.mrd import require_noise
+
+        require_noise(options.noise)
     if options.idle > LONGEST:
         raise InputError(f"--idle {options.idle:g}: give at most {LONGEST} (seconds; eleven days).")
     for name in ("connections", "waiting", "idle", "max_mb"):

@@ -1,6 +1,7 @@
 """Images with their geometry, whatever file they came from: `read`, `write`, and the one type between them."""
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -117,14 +118,14 @@ def _read_one(path: Path, series: str | None, wanted: Wanted) -> Images:
     kind = kind_of(path)
     if kind == "raw":
         raise InputError(
-            f"{path} holds raw k-space, not images: reconstruct it first, `snraware reconstruct {path.name} -o scan.h5`."
+            f"{path} holds raw k-space, not images: reconstruct it first, `snraware reconstruct {shlex.quote(str(path))} -o scan.h5`."
         )
     if series is not None and kind not in ("dicom", "mrd", "authors"):
         raise InputError(f"{path} holds one series: leave out --series {series}.")
     images = _reader(kind)(path, series, wanted)
     if not images.data.size:
         raise InputError(f"{path}: its images are {size(images.data.shape)}, without a pixel: export the data again.")
-    require_finite(path, f"image {AXES}", images.data)
+    require_finite(path, f"{'image' if wanted == 'images and g-map' else wanted} {AXES}", images.data)
     if images.g_map is not None:
         require_finite(path, "g-map [slice, row, column]", images.g_map)
     return images

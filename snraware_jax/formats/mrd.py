@@ -21,7 +21,17 @@ from snraware_jax.formats.mrd_lines import ANY_CALIBRATION, Readouts, calibratio
 from snraware_jax.formats.mrd_write import write_scan, write_scans
 from snraware_jax.formats.scan import RawScan
 
-__all__ = ["document_of", "heads_of", "read_scan", "read_scans", "scans_of", "stored", "write_scan", "write_scans"]
+__all__ = [
+    "document_of",
+    "heads_of",
+    "read_scan",
+    "read_scans",
+    "require_noise",
+    "scans_of",
+    "stored",
+    "write_scan",
+    "write_scans",
+]
 
 NEITHER_NOISE_NOR_IMAGE = (
     ismrmrd.ACQ_IS_NAVIGATION_DATA,
@@ -211,6 +221,17 @@ def document_of(path: Path, xml: str | bytes) -> ismrmrd.xsd.ismrmrdHeader:
             return ismrmrd.xsd.CreateFromDocument(xml)
     except (ParserError, ConverterError, LookupError, TypeError, ValueError) as error:  # LookupError: of an unknown encoding
         raise InputError(f"{path}: its XML header is not an ISMRMRD header ({error}): convert it again.") from error
+
+
+def require_noise(path: Path) -> None:
+    """Refuse a file that is no noise scan.
+
+    Raises:
+      InputError: if it cannot be read, or has no noise readouts.
+    """
+    _, acquisitions = stored(path)
+    with _fitting(path):
+        _noise(path, acquisitions)
 
 
 def _noise(path: Path, acquisitions: np.ndarray) -> tuple[np.ndarray, float]:

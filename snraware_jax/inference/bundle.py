@@ -14,7 +14,8 @@ import dataclasses
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,9 +70,15 @@ def save(
     """Writes a network built from `settings`, its program for one size of tiles, and its card (plain values) to one file.
 
     Raises:
-      InputError: if the network does not take tiles of this size.
+      InputError: if the network does not take tiles of this size, or a file is there that is no bundle.
     """
     from safetensors import numpy as safetensors  # here, because only bundles need it
+
+    path = Path(path)
+    if path.suffix != ".snr":
+        raise InputError(f"{path}: a bundle is named NAME.snr: give {path.with_suffix('.snr')}")
+    if path.is_file() and not _is_bundle(path):
+        raise InputError(f"{path} is there, and no bundle: give another name, or delete it.")
 
     parameters = safetensors.save({name: np.asarray(leaf) for name, leaf in _named(network).items()})
     program = _program(network, tiling.tile)
@@ -94,11 +101,29 @@ def _program(network: nnx.Module, tile: tuple[int, int, int]) -> bytes:
     (batch,) = jax.export.symbolic_shape("batch")
     x = jax.ShapeDtypeStruct((batch, *tile, 3), jnp.float32)
     try:
-        return bytes(jax.export.export(jax.jit(apply), platforms=PLATFORMS)(shapes, x).serialize())
+        with _files_by_name():
+            return bytes(jax.export.export(jax.jit(apply), platforms=PLATFORMS)(shapes, x).serialize())
     except ValueError as error:
         raise InputError(
             f"tiles of {' x '.join(map(str, tile))} (T x H x W), which the network does not take: {error}"
         ) from error
+
+
+def _is_bundle(path: Path) -> bool:
+    """Whether a file was meant to be one, of any format."""
+    return zipfile.is_zipfile(path) and DESCRIPTION in zipfile.ZipFile(path).namelist()
+
+
+@contextmanager
+def _files_by_name() -> Iterator[None]:
+    """A program says of every operation where it is from: without the folders of the machine that it was written on."""
+    option = "jax_hlo_source_file_canonicalization_regex"
+    before = getattr(jax.config, option)
+    jax.config.update(option, r".*[/\\]")
+    try:
+        yield
+    finally:
+        jax.config.update(option, before)
 
 
 def load(path: str | Path) -> Bundle:

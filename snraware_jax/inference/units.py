@@ -42,7 +42,7 @@ def background(data: np.ndarray, g_map: np.ndarray | None = None) -> Background 
 
     Source: Sijbers et al., Phys. Med. Biol. 2007, for the idea of the background's mode.
     """
-    magnitude = np.abs(data)
+    magnitude = np.abs(data).astype(np.float64)  # whose squares neither vanish nor overflow
     inside = magnitude > 0
     if g_map is not None:
         g_map = np.broadcast_to(g_map, magnitude.shape)
@@ -50,7 +50,7 @@ def background(data: np.ndarray, g_map: np.ndarray | None = None) -> Background 
         magnitude = magnitude[inside] / g_map[inside]
     else:
         magnitude = magnitude[inside]
-    sd = _first_peak(magnitude.astype(np.float64))
+    sd = _first_peak(magnitude)
     if sd is None:
         return None
     for _ in range(20):

@@ -1,6 +1,7 @@
 """Bundles: what is saved is loaded, its program needs nothing of ours, and one changed byte is found."""
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -61,6 +62,22 @@ def test_the_program_needs_nothing_of_ours(saved, tiles, tmp_path):
     subprocess.run([sys.executable, "-c", WITHOUT_US, *files], check=True, cwd=tmp_path)
     expected = bundle.load(saved).network(tiles)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+def test_the_program_names_no_folder_of_this_machine(saved):
+    program = zipfile.ZipFile(saved).read("program.stablehlo")
+    files = set(re.findall(rb"[^\x00-\x1f]*?\.py", program))
+    assert any(name.endswith(b"convolution.py") for name in files)
+    assert not [name for name in files if b"/" in name]
+
+
+def test_another_file_is_not_written_over(tmp_path):
+    (tmp_path / "scan.h5").write_bytes(b"mine")
+    (tmp_path / "scan.snr").write_bytes(b"mine")
+    for name, message in (("scan.h5", "a bundle is named NAME.snr"), ("scan.snr", "is there, and no bundle")):
+        with pytest.raises(InputError, match=message):
+            bundle.save(tmp_path / name, SETTINGS, build(SETTINGS), {}, TILING)
+        assert (tmp_path / name).read_bytes() == b"mine"
 
 
 def test_the_program_is_for_all_platforms(saved):

@@ -43,6 +43,12 @@ def test_g_map_masks_and_colour():
     assert background(smooth).sd == pytest.approx(1, rel=0.03)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_the_scale_does_not_matter(scale):
+    image = scan(3.0, 20)
+    assert background((image * scale).astype(np.complex64)).sd == pytest.approx(background(image).sd * scale, rel=1e-3)
+
+
 def test_no_background():
     assert background(scan(1.0, 20, radius=3)) is None  # tissue everywhere
     assert background(np.zeros(SHAPE)) is None

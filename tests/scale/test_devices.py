@@ -1,4 +1,4 @@
-"""The number of devices and of processes changes the order of a few sums, nothing else (all fourteen, and bfloat16: `python -m tests.scale`)."""
+"""The number of devices and processes changes the order of a few sums, nothing else (fourteen, bfloat16: `python -m tests.scale`)."""
 
 import numpy as np
 import pytest
