@@ -212,14 +212,14 @@ def load(path: str | Path, batch: int = 8, told: Told | None = None) -> Bundled:
     parts = graphdef, nnx.to_pure_dict(state)
     options: dict[str, Any] = {**found.tiling._asdict(), "batch": batch}
     # one tile at a time, because it is differentiated for several probes at once, which take the memory of as many
-    many, of_jax = make_denoiser(*parts, **options, told=told), whole(*parts, **options | {"batch": 1})
+    many, of_jax = make_denoiser(*parts, **options, told=told), whole(*parts, **dict[str, Any](options, batch=1))
     (_, height, width), (_, *shared) = found.tiling
     if not _takes(*parts, (1, height, width)):
         return Bundled(found, many, of_jax)
     # a single frame continued to the length of a tile is that frame many times over, which costs as often as much and tells nothing
     options |= {"tile": (1, height, width), "overlap": (0, *shared)}
     single = make_denoiser(*parts, **options, told=told)
-    by_frames = jax.tree_util.Partial(_by_frames, whole(*parts, **options | {"batch": 1}), of_jax)
+    by_frames = jax.tree_util.Partial(_by_frames, whole(*parts, **dict[str, Any](options, batch=1)), of_jax)
     return Bundled(found, lambda image, g_map: _by_frames(single, many, image, g_map), by_frames)
 
 
