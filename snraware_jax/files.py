@@ -52,6 +52,10 @@ def jobs(inputs: Sequence[Path], output: Path, suffixes: Sequence[str] = HDF5, o
     same = [job.output for job in found if job.output.resolve() in read]
     if same:
         raise InputError(f"{same[0]} is an input: give -o another name.")
+    for parent in {job.output.parent for job in found}:
+        there = next((place for place in (parent, *parent.parents) if place.exists()), parent)
+        if there.is_file():
+            raise InputError(f"{there} is a file, so that nothing can be written below it: give -o another name.")
     return found
 
 

@@ -88,6 +88,7 @@ REFUSED = {
         "several scans would be written to .*out/a.h5: .*separate folders",
     ),
     "two that differ in the suffix": (["pair"], "out", "several scans would be written to .*out/a.h5"),
+    "below a file": (["b.h5"], "plain/x/c.h5", "plain is a file, so that nothing can be written below it"),
     "the input itself": (["b.h5"], "b.h5", "b.h5 is an input: give -o another name"),
     "the input by another path": (["b.h5"], "study/../b.h5", "b.h5 is an input"),
     "an input and its namesake": (["b.h5", "study/b/b.h5"], "study/b", "several scans would be written to .*study/b/b.h5"),

@@ -125,7 +125,7 @@ def _read_one(path: Path, series: str | None, wanted: Wanted) -> Images:
     images = _reader(kind)(path, series, wanted)
     if not images.data.size:
         raise InputError(f"{path}: its images are {size(images.data.shape)}, without a pixel: export the data again.")
-    require_finite(path, f"{'image' if wanted == 'images and g-map' else wanted} {AXES}", images.data)
+    require_finite(path, f"{wanted if wanted in ('phase', 'g-map') else 'image'} {AXES}", images.data)
     if images.g_map is not None:
         require_finite(path, "g-map [slice, row, column]", images.g_map)
     return images
@@ -400,7 +400,10 @@ def _output_kind(path: Path, like: Images) -> Kind:
         raise InputError(f"{path}: {like.kind} images are not written as {suffix}: give {beside(path, '', '.nii.gz').name}.")
     if like.kind in ("dicom", "authors"):
         return like.kind
-    raise InputError(f"{path}: the name must end with {', '.join(CONTAINERS)}: give {path.name}.nii.gz, for example.")
+    endings = CONTAINERS if like.kind in ("mrd", "series") else CONTAINERS[:4]
+    raise InputError(
+        f"{path}: the name must end with {', '.join(endings)}: give {beside(path, '', '.nii.gz').name}, for example."
+    )
 
 
 def beside(path: Path, ending: str, suffix: str | None = None) -> Path:

@@ -77,9 +77,9 @@ def _content(path: Path) -> bytes:
 def _version(path: Path, content: bytes) -> tuple[int, str]:
     for version, length in LENGTHS.items():
         for order in "<>":
-            if struct.unpack(f"{order}i", content[:4].ljust(4, b"\0"))[0] == length and len(content) >= length + 4:
+            if struct.unpack(f"{order}i", content[:4].ljust(4, b"\0"))[0] == length and len(content) >= length:
                 magic = content[344:348] if version == 1 else content[4:8]
-                if magic == f"n+{version}\0".encode():
+                if magic == f"n+{version}\0".encode() and len(content) >= length + 4:
                     return version, order
                 if magic == f"ni{version}\0".encode():
                     raise InputError(f"{path} is half of a pair (.hdr, .img): join them into one .nii file.")

@@ -167,7 +167,7 @@ def test_g_maps_that_do_not_fit_are_refused(tmp_path):
     g_map = g_map.astype(float)
     g_map[3, 4] = np.inf
     np.save(tmp_path / "g.npy", g_map)
-    with pytest.raises(InputError, match=r"g.npy: image .* holds 1 NaN or Inf of 49152 values \(first: \(0, 0, 3, 4\)\)"):
+    with pytest.raises(InputError, match=r"g.npy: g-map .* holds 1 NaN or Inf of 49152 values \(first: \(0, 0, 3, 4\)\)"):
         read(tmp_path / "t1.npy", gmap=tmp_path / "g.npy")
 
 

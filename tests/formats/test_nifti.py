@@ -192,6 +192,7 @@ def edited(place: int, value: np.generic) -> bytes:
         (edited(108, np.float32(1e30)), "is cut short"),
         (edited(112, np.float32(np.inf)), "scl_slope inf"),
         (edited(344, np.frombuffer(b"ni1\0", "i4")[0]), r"is half of a pair \(.hdr, .img\)"),
+        (edited(344, np.frombuffer(b"ni1\0", "i4")[0])[:348], r"is half of a pair \(.hdr, .img\)"),
         (oblique(dtype=np.complex64, scale=(2, 1)), "is complex with scl_inter 1"),
     ],
     ids=lambda value: "" if isinstance(value, bytes) else value[:30],
