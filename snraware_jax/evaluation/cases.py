@@ -56,7 +56,7 @@ def cases_as_in_training(series: Sequence[Clean], noise: NoiseSettings, draws: i
     for seed in range(draws):
         for one in series:
             of_choices, of_noise = jax.random.split(sample_key(seed, TEST_EPOCH, one.sample_id))
-            cases.append(_case(one, (of_noise, draw(of_choices, noise, one.gmaps.shape[0])), noise))
+            cases.append(_case(one, (of_noise, _draw(of_choices, noise, one.gmaps.shape[0])), noise))
     return cases
 
 
@@ -79,6 +79,7 @@ def _case(one: Clean, drawn: tuple[Array, Draw], noise: NoiseSettings, magnitude
 
 
 _realise = jax.jit(realise, static_argnums=4)
+_draw = jax.jit(draw, static_argnums=(1, 2))
 
 
 def noise_of(one: Clean, level: float, noise: NoiseSettings) -> Partial:
@@ -107,5 +108,5 @@ def _drawn(one: Clean, level: float, noise: NoiseSettings) -> tuple[Array, Draw]
     if variance <= 0:
         return None
     of_choices, of_noise = jax.random.split(sample_key(0, TEST_EPOCH, one.sample_id))
-    choices = draw(of_choices, noise, one.gmaps.shape[0])
+    choices = _draw(of_choices, noise, one.gmaps.shape[0])
     return of_noise, choices._replace(sigma=jnp.float32(np.sqrt(variance)))
