@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 def load(path: str | Path) -> "Bundled":
     """A denoiser from a bundle: `load("model.snr")(image, g_map)`, image `[T, H, W]` complex64 in SNR units, g-map `[H, W]`.
 
-    SNR units are those in which the noise has the SD of the g-map in real and imaginary part. The model "complex" comes with the
-    package. A model of magnitudes takes them as complex64 without imaginary part.
+    SNR units are those in which the noise has the SD of the g-map in real and imaginary part. The models "complex" and "magnitude"
+    come with the package. A model of magnitudes takes them as complex64 without imaginary part.
 
     Raises:
       InputError: if the file is no bundle, or damaged.
