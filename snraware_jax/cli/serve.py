@@ -20,7 +20,9 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         "back as it came, in a series of its own that says why. Ctrl-C or SIGTERM ends it.",
         epilog="example: snraware serve -m model.snr --port 9002 --warm 192x256x30",
     )
-    verb.add_argument("-m", "--model", default="complex", help="a bundle, NAME.snr, or complex or magnitude, which ship [complex]")
+    verb.add_argument(
+        "-m", "--model", default="complex", help="a bundle, NAME.snr, or complex or magnitude, which ship [complex]"
+    )
     verb.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: this computer alone)")
     verb.add_argument("--port", type=int, default=PORT, metavar="N", help=f"default {PORT}; 0: any that is free")
     verb.add_argument(
