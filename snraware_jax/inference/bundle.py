@@ -12,6 +12,7 @@ serialised `jax.export.Exported` for CPU, CUDA and TPU of a function (parameters
 
 import dataclasses
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -83,10 +84,9 @@ def save(
     parameters = safetensors.save({name: np.asarray(leaf) for name, leaf in _named(network).items()})
     program = _program(network, tiling.tile)
     description = {"format": FORMAT, "settings": dataclasses.asdict(settings), "card": dict(card), **tiling._asdict()}
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        archive.writestr(DESCRIPTION, json.dumps(description | {"sha256": _digest(description, parameters, program)}, indent=1))
-        archive.writestr(PARAMETERS, parameters)
-        archive.writestr(PROGRAM, program)
+    text = json.dumps(description | {"sha256": _digest(description, parameters, program)}, indent=1).encode()
+    with replacing(path) as temporary:
+        temporary.write_bytes(_archive({DESCRIPTION: text, PARAMETERS: parameters, PROGRAM: program}))
 
 
 def _program(network: nnx.Module, tile: tuple[int, int, int]) -> bytes:
@@ -107,6 +107,17 @@ def _program(network: nnx.Module, tile: tuple[int, int, int]) -> bytes:
         raise InputError(
             f"tiles of {' x '.join(map(str, tile))} (T x H x W), which the network does not take: {error}"
         ) from error
+
+
+def _archive(contents: Mapping[str, bytes], times: Mapping[str, tuple[int, int, int, int, int, int]] | None = None) -> bytes:
+    """The file, the same for the same contents; `times` of its members are what older versions wrote."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in contents.items():
+            member = zipfile.ZipInfo(name, *([times[name]] if times else []))
+            member.create_system, member.external_attr = 3, 0o600 << 16
+            archive.writestr(member, content)
+    return file.getvalue()
 
 
 def _is_bundle(path: Path) -> bool:
@@ -140,13 +151,17 @@ def load(path: str | Path) -> Bundle:
         raise InputError(f"{path}: no such bundle")
     try:
         with zipfile.ZipFile(path) as archive:
-            description, parameters = json.loads(archive.read(DESCRIPTION)), archive.read(PARAMETERS)
+            text, parameters = archive.read(DESCRIPTION), archive.read(PARAMETERS)
+            description = json.loads(text)
             if description["format"] != FORMAT:
                 remedy = "update" if description["format"] > FORMAT else "export or import it again"
                 raise InputError(f"a bundle of format {description['format']}, where this version reads {FORMAT}: {remedy}")
             program = archive.read(PROGRAM)
+            times = {info.filename: info.date_time for info in archive.infolist()}
         sha256 = description.pop("sha256")
-        if _digest(description, parameters, program) != sha256:
+        whole = _archive({DESCRIPTION: text, PARAMETERS: parameters, PROGRAM: program}, times)
+        # the digest is of the contents; what is between them in the file has to be as it was written, too
+        if _digest(description, parameters, program) != sha256 or path.read_bytes() != whole:
             raise InputError("damaged (its digest differs); get the file again")
         tuples = lambda values: {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         fields: dict[str, Any] = tuples(description["settings"])

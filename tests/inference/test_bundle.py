@@ -1,6 +1,5 @@
 """Bundles: what is saved is loaded, its program needs nothing of ours, and one changed byte is found."""
 
-import json
 import re
 import subprocess
 import sys
@@ -91,19 +90,11 @@ def test_the_program_is_for_all_platforms(saved):
 
 def test_a_damaged_bundle_is_refused(saved, tmp_path):
     path, whole = tmp_path / "model.snr", saved.read_bytes()
-    refused = 0
-    for at in range(0, len(whole), len(whole) // 60):
+    end = len(whole) - 250  # the directory of the archive, which no digest of contents sees
+    for at in [*range(40), *range(0, end, end // 40), *range(end, len(whole))]:
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        try:
-            loaded = bundle.load(path)
-        except InputError:
-            refused += 1
-            continue
-        assert (
-            json.dumps(loaded.card) == '{"trained_on": "nothing"}'
-        )  # what was changed is no content: a date in the archive, say
-        assert (loaded.settings, loaded.tiling) == (SETTINGS, TILING)
-    assert refused > 50
+        with pytest.raises(InputError, match="model.snr"):
+            bundle.load(path)
 
 
 def test_tiles_that_the_network_does_not_take(tmp_path):
